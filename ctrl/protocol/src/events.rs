@@ -1,0 +1,88 @@
+//! What the sidecar tells a local runner on its standard output when started
+//! with `-events json`: one JSON object a line.
+
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum SidecarEvent {
+    /// The lifecycle entered a phase.
+    Phase {
+        /// The new phase.
+        phase: Phase,
+        /// Milliseconds since the sidecar started.
+        at_ms: u64,
+    },
+    /// Where a running transfer stands; at most ten a second.
+    Transfer {
+        /// Download or Upload.
+        phase: Phase,
+        /// The item as the user knows it (URL or task name).
+        item: String,
+        /// Files done.
+        files_done: u64,
+        /// Files planned so far.
+        files_total: u64,
+        /// Bytes done.
+        bytes_done: u64,
+        /// Bytes planned so far.
+        bytes_total: u64,
+    },
+    /// The last line: how it all went.
+    Summary(Summary),
+}
+
+/// The phases that the outside sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Connecting to service and agent.
+    Init,
+    /// Inputs are moving.
+    Download,
+    /// The user's command runs.
+    Run,
+    /// Outputs are moving.
+    Upload,
+    /// Ended well.
+    Done,
+    /// Ended with a failure of the sidecar.
+    Failed,
+}
+
+/// What a task pod did, phase by phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The sidecar's exit code (`exit.rs`).
+    pub code: u8,
+    /// A sentence when `code` is not 0.
+    pub message: String,
+    /// The command's exit code, when it ran.
+    pub command_code: Option<i32>,
+    /// Phases in order.
+    pub phases: Vec<PhaseSummary>,
+    /// Highest resident set of the sidecar, bytes.
+    pub rss_bytes_peak: u64,
+    /// CPU seconds of the sidecar.
+    pub cpu_s: f64,
+    /// `uring` or `epoll`.
+    pub io_driver: String,
+}
+
+/// One phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseSummary {
+    /// Which.
+    pub phase: Phase,
+    /// Wall time.
+    pub duration_s: f64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Files moved.
+    pub files: u64,
+    /// CPU seconds of the sidecar within the phase.
+    pub cpu_s: f64,
+    /// Files that match a checksum of the store.
+    pub verified: u64,
+}

@@ -1,0 +1,12 @@
+//! Every wire the pod speaks, as types and framing: no sockets, no runtime.
+//!
+//! ```text
+//! service ──logger (WebSocket)──┐            ┌──socket (unix)── osmo-exec
+//!         ──token (HTTP)────────┤ osmo-ctrl ─┤
+//!         ──router (WebSocket)──┘            └──events (pipe)── local runner
+//! osmo-init ──layout, handoff──► both
+//! ```
+
+pub mod events;
+pub mod exit;
+pub mod logger;

@@ -1,0 +1,52 @@
+//! How an engine is set up; read once, before it starts.
+
+use std::path::PathBuf;
+
+/// Which driver moves the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoChoice {
+    /// io_uring, or epoll where the kernel or the container refuses it.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// epoll for sockets, a small pread/pwrite pool for files.
+    Epoll,
+}
+
+/// What an engine may use and whom it talks to.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The driver.
+    pub io: IoChoice,
+    /// Bytes of buffer memory over all shards; a hard cap, not a target.
+    pub memory_bytes: usize,
+    /// Shard threads; `None` follows the CPU quota (1 below 4 CPUs, else 2).
+    pub shards: Option<usize>,
+    /// Where credentials and endpoints come from.
+    pub access: Access,
+}
+
+/// The default buffer budget: 24 MiB, so that a whole process stays below 64.
+pub const MEMORY_BYTES_DEFAULT: usize = 24 << 20;
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            io: IoChoice::Auto,
+            memory_bytes: MEMORY_BYTES_DEFAULT,
+            shards: None,
+            access: Access::default(),
+        }
+    }
+}
+
+/// Credentials and endpoints, in order of precedence as
+/// `docs/SEMANTICS.md` lists them.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// An endpoint that overrides every other source (`--endpoint-url`).
+    pub endpoint_url: Option<String>,
+    /// OSMO's `config.yaml`; its entry for a bucket wins over the environment.
+    pub config_file: Option<PathBuf>,
+}

@@ -1,0 +1,35 @@
+//! The engine: moves data sets between object stores and a pod's volume.
+//!
+//! It is a library with one door, [`Engine`]: configure it once, hand it
+//! [`Job`]s, watch their [`Progress`] and collect a [`Report`] each.
+//!
+//! Modules stand in rows; a module imports strictly lower rows only
+//! (`docs/ARCHITECTURE.md` draws them):
+//!
+//! ```text
+//! 7  engine     facade: Engine, JobHandle
+//! 6  worker     one shard's loop
+//! 5  download   upload            (never each other)
+//! 4  s3         get, put, multipart on the ring; control on the SDK
+//! 3  net        connect, pool, http1        disk   file, partial, publish
+//! 2  ring       operations, drivers, executor            (unsafe island)
+//! 1  mem (unsafe island)   flow   digest
+//! 0  error  config  clock  range  object  part  uri  path  job  report
+//! ```
+
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod job;
+pub mod mem;
+pub mod range;
+pub mod report;
+pub mod ring;
+pub mod s3;
+pub mod uri;
+
+pub use config::{EngineConfig, IoChoice};
+pub use engine::{Engine, JobHandle};
+pub use error::{Error, ErrorKind, Result};
+pub use job::{DownloadJob, Job, ListJob, ListedObject, UploadJob};
+pub use report::{FileFailure, IoReport, JobEvent, Progress, Report, Usage, Verification};

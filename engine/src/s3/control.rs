@@ -1,0 +1,85 @@
+//! What is asked of a store besides object bytes: list, head, and the life of
+//! a multipart upload. Runs on the control thread.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::error::Result;
+
+/// A boxed answer; local to the control thread.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+
+/// What a store knows of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The whole key.
+    pub key: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The entity tag as the store wrote it, quotes included.
+    pub etag: Option<String>,
+    /// Seconds since the epoch.
+    pub modified_s: Option<i64>,
+    /// Full-object checksums (`head` only): algorithm in lower case, value in
+    /// base64. The set of algorithms is open.
+    pub checksums: Vec<(String, String)>,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Objects in the store's order.
+    pub objects: Vec<ObjectInfo>,
+    /// Common prefixes, when a delimiter was asked for.
+    pub prefixes: Vec<String>,
+    /// What to pass for the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A part that the store has acknowledged.
+#[derive(Clone, Debug)]
+pub struct PartDone {
+    /// From 1.
+    pub number: i32,
+    /// The part's entity tag.
+    pub etag: String,
+    /// Its CRC64NVME, base64, if one was sent.
+    pub crc64nvme: Option<String>,
+}
+
+/// The control plane of one store.
+pub trait Control {
+    /// Up to 1,000 keys that start with `prefix`, after the page token `next`.
+    fn list<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        delimiter: Option<&'a str>,
+        next: Option<String>,
+    ) -> Answer<'a, Page>;
+
+    /// The object under exactly this key, `None` if there is none.
+    fn head<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, Option<ObjectInfo>>;
+
+    /// Begins a multipart upload and names it.
+    fn create<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        content_type: &'a str,
+    ) -> Answer<'a, String>;
+
+    /// Ends a multipart upload; answers the object's entity tag. The whole
+    /// object's CRC64NVME (base64), if given, is sent for the store to check.
+    fn complete<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        upload: &'a str,
+        parts: Vec<PartDone>,
+        crc64nvme: Option<String>,
+    ) -> Answer<'a, Option<String>>;
+
+    /// Gives a multipart upload up; one that is already gone is fine.
+    fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()>;
+}
