@@ -9,4 +9,11 @@
 
 pub mod events;
 pub mod exit;
+pub mod flags;
+pub mod items;
+pub mod layout;
 pub mod logger;
+pub mod router;
+pub mod socket;
+pub mod termination;
+pub mod token;

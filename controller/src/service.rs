@@ -1,0 +1,1 @@
+//! The local service: token call, logger, router.

@@ -1,0 +1,1 @@
+//! The workflow file: text, templates, model.

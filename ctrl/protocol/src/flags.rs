@@ -1,0 +1,1 @@
+//! The flag grammar of the pod's programs.

@@ -1,0 +1,1 @@
+//! Inputs and outputs as the service writes them.

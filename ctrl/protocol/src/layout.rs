@@ -1,0 +1,1 @@
+//! Paths and modes of the tree.

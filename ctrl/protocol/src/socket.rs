@@ -1,0 +1,1 @@
+//! The unix socket between sidecar and agent.

@@ -1,0 +1,1 @@
+//! The termination message.
