@@ -1,25 +1,29 @@
 //! Buffer memory: one slab, one budget, a lease before a request.
+//!
+//! It is the only place where memory for bytes on the move comes from. It is
+//! not a general allocator: it never grows, and asking for more means waiting.
+//!
+//! ```text
+//!            Pool::lease(3).await            Lease::take
+//!  Pool ───────────────────────────► Lease ───────────────► Buffer
+//!   ▲ ▲      first come, first served   │ drop: the rest      │ drop, on
+//!   │ └─────────────────────────────────┘                     │ any thread
+//!   └─────────────────────────────────────────────────────────┘
+//!
+//!  slab: one anonymous mapping │ 0 │ 1 │ 2 │ … │ n-1 │   page-aligned
+//! ```
+//!
+//! Invariants: a buffer's index is out at most once; leased plus free rights
+//! always add up to the slab; waiters are served strictly in order, so a large
+//! lease is not starved by small ones. Limits: the slab's size, fixed when it
+//! is made. Every waiter is one task, so the queue is bounded by the tasks.
 
-use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
+mod allocator;
+mod mapping;
+mod pool;
 
-/// An equal slice of the slab; goes back to it when dropped.
-#[derive(Debug)]
-pub struct Buffer(Vec<u8>);
-
-impl Deref for Buffer {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
+pub use allocator::limit_arenas;
+pub use pool::{Buffer, Lease, Pool};
 
 /// Bytes `start..end` of a buffer: what a send or a write takes.
 #[derive(Debug)]
@@ -32,45 +36,10 @@ pub struct Slice {
     pub end: usize,
 }
 
-/// A shard's buffers and the budget over them.
-#[derive(Clone, Debug)]
-pub struct Pool(Rc<RefCell<usize>>);
-
-impl Pool {
-    /// `buffers` equal buffers of `buffer_bytes` each in one mapping.
-    ///
-    /// # Errors
-    /// The mapping was refused.
-    pub fn new(_buffers: usize, _buffer_bytes: usize) -> std::io::Result<Self> {
-        todo!()
-    }
-
-    /// Waits, first come first served, for the right to use `buffers` buffers.
-    /// `buffers` larger than the pool is clamped to the pool.
-    pub async fn lease(&self, _buffers: usize) -> Lease {
-        todo!()
-    }
-
-    /// Bytes of one buffer.
-    pub fn buffer_bytes(&self) -> usize {
-        todo!()
-    }
-
-    /// Buffers that are neither leased nor in use: all of them when idle,
-    /// which shutdown asserts.
-    pub fn free(&self) -> usize {
-        todo!()
-    }
-}
-
-/// The right to use some buffers; given back when dropped.
-#[derive(Debug)]
-pub struct Lease(());
-
-impl Lease {
-    /// A buffer out of the lease; `None` when all of its buffers are out.
-    /// A dropped buffer can be taken again for as long as the lease lives.
-    pub fn take(&self) -> Option<Buffer> {
-        todo!()
+impl Slice {
+    /// The bytes; what lies outside the buffer is cut off.
+    pub fn bytes(&self) -> &[u8] {
+        let end = self.end.min(self.buffer.len());
+        &self.buffer[self.start.min(end)..end]
     }
 }

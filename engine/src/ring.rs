@@ -1,18 +1,70 @@
 //! The driver: a closed list of owned operations over io_uring or epoll, and
 //! the small local executor whose tasks await them.
+//!
+//! It is not a general runtime: one thread, local tasks, no tokio type, and
+//! just the operations that moving bytes needs.
+//!
+//! ```text
+//!   task ─── ring.recv(fd, buffer).await ──► (result, buffer)
+//!                     │                            ▲
+//!                     ▼ op                         │ completion
+//!   ┌──────────────────────────── slots ─────────────────────────────┐
+//!   │ own fd and buffers from submit to completion, whatever         │
+//!   │ becomes of the future                                          │
+//!   └──────┬───────────────────────┬────────────────────────┬────────┘
+//!          ▼                       ▼                        ▼
+//!   Driver::Uring            2 file threads           Driver::Epoll
+//!   sockets, reads, opens,   the rest of Uring's,     sockets, by
+//!   fdatasync                all of Epoll's           edges
+//!          ╰───────────────────────┼────────────────────────╯
+//!                                  ▼
+//!              hub: mailbox and eventfd; also wakes, CPU workers
+//! ```
+//!
+//! Invariants: what the kernel may touch is owned by a slot (`docs/UNSAFE.md`);
+//! dropping a future cancels its operation and abandons the slot; a receive
+//! that was dropped loses no byte of its stream; no wake is lost; a busy task
+//! keeps the driver waiting for 32 polls or 200 µs at most, given that its
+//! polls end. Limits: 510 operations in flight, more wait first come first
+//! served; 2 file and at most 2 CPU threads per ring.
+//!
+//! A dropped send may have sent some bytes, and a dropped file operation may
+//! still happen: whoever drops one knows nothing about the file or stream.
 
-use std::ffi::CStr;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::ops::Range;
+mod calls;
+mod carry;
+mod core;
+mod driver;
+mod epoll;
+mod files;
+mod flight;
+mod hub;
+mod op;
+mod run;
+mod setup;
+mod slots;
+mod tasks;
+mod timers;
+mod uring;
+mod workers;
+
+use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
-
+use self::core::Core;
+use self::flight::{Sleep, Woken};
+use self::hub::Hub;
+pub use self::setup::{Capabilities, Refusal};
+use self::tasks::Outlet;
+pub use self::tasks::Task;
+use self::workers::Workers;
 use crate::config::IoChoice;
-use crate::mem::{Buffer, Slice};
+use crate::error::{Error, ErrorKind};
 use crate::report::IoReport;
 
 /// A file descriptor that an operation in flight keeps open.
@@ -23,172 +75,107 @@ pub type Given<T, R> = (std::io::Result<T>, R);
 
 /// A shard's ring and executor; cloning it clones the handle. Not `Send`.
 #[derive(Clone)]
-pub struct Ring(Rc<()>);
-
-/// A spawned task; dropping it cancels the task.
-pub struct Task<T>(std::marker::PhantomData<T>);
-
-impl<T> Task<T> {
-    /// Lets the task run on without its handle.
-    pub fn detach(self) {}
-}
-impl<T> Future for Task<T> {
-    type Output = T;
-    fn poll(
-        self: std::pin::Pin<&mut Self>,
-        _cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<T> {
-        todo!()
-    }
-}
+pub struct Ring(Rc<Core>);
 
 /// Wakes a ring from another thread, so that its tasks look at their mailboxes.
 #[derive(Clone)]
-pub struct Remote(());
+pub struct Remote(Arc<Hub>);
 
 impl Remote {
-    /// Makes [`Ring::woken`] resolve.
-    pub fn wake(&self) {}
+    /// Makes [`Ring::woken`] resolve. Harmless when the ring is gone.
+    pub fn wake(&self) {
+        self.0.post(|mail| mail.wakes += 1);
+    }
 }
 
 impl Ring {
     /// Opens the driver on the calling thread, which alone may use it.
     ///
     /// # Errors
-    /// `Uring` was asked for and is refused, or the kernel is out of resources.
-    pub fn open(_choice: IoChoice) -> crate::Result<(Ring, IoReport)> {
-        todo!()
+    /// `Unsupported` when `Uring` was asked for and is refused; `Local` when
+    /// the process is out of descriptors or threads.
+    pub fn open(choice: IoChoice) -> crate::Result<(Ring, IoReport)> {
+        let local = |refused: std::io::Error| {
+            let sentence =
+                "cannot start the driver's threads; raise the open-file or process limit";
+            Error::new(ErrorKind::Local, sentence).because(refused)
+        };
+        let hub = Arc::new(Hub::new().map_err(local)?);
+        let (driver, capabilities, report) = setup::open(choice, &hub)?;
+        let workers = Workers::start().map_err(local)?;
+        Ok((Ring(Rc::new(Core::new(driver, hub, workers, capabilities))), report))
     }
 
-    /// Runs the loop until `main` ends.
-    pub fn block_on<F: Future>(&self, _main: F) -> F::Output {
-        todo!()
+    /// What the kernel granted and refused when the driver opened.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    /// Runs the loop until `main` ends. The tasks that are left then are
+    /// dropped, and what the kernel still holds is waited for: afterwards no
+    /// dropped operation owns a buffer or a descriptor any more.
+    ///
+    /// # Panics
+    /// When called from within a task, or with a panic of a task.
+    pub fn block_on<F: Future>(&self, main: F) -> F::Output {
+        self.0.run(main)
     }
 
     /// Starts a local task.
-    pub fn spawn<F>(&self, _task: F) -> Task<F::Output>
+    pub fn spawn<F>(&self, task: F) -> Task<F::Output>
     where
         F: Future + 'static,
     {
-        todo!()
+        let outlet = Outlet::new();
+        let inlet = Rc::clone(&outlet);
+        let future = Box::pin(async move { Outlet::fill(&inlet, task.await) });
+        let id = self.0.tasks.borrow_mut().insert(&self.0.hub, future);
+        Task { core: Rc::clone(&self.0), id: Some(id), outlet }
     }
 
     /// The handle that other threads wake this ring with.
     pub fn remote(&self) -> Remote {
-        todo!()
+        Remote(Arc::clone(&self.0.hub))
     }
 
     /// Resolves after the next [`Remote::wake`] (or at once, if one came since
     /// the last call).
     pub async fn woken(&self) {
-        todo!()
+        Woken::new(&self.0).await;
     }
 
     /// The ring's clock.
     pub fn now(&self) -> Instant {
-        todo!()
+        Instant::now()
     }
 
     /// Resolves at `deadline`.
-    pub async fn sleep_until(&self, _deadline: Instant) {
-        todo!()
+    pub async fn sleep_until(&self, deadline: Instant) {
+        Sleep::new(&self.0, deadline).await;
     }
 
     /// `future`'s output, or `None` after `limit`; the future is then dropped,
     /// which cancels its operation.
-    pub async fn within<F: Future>(&self, _limit: Duration, _future: F) -> Option<F::Output> {
-        todo!()
+    pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        // A limit beyond the clock's range is no limit.
+        let Some(deadline) = self.now().checked_add(limit) else { return Some(future.await) };
+        let mut future = pin!(future);
+        let mut late = pin!(Sleep::new(&self.0, deadline));
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            late.as_mut().poll(cx).map(|()| None)
+        })
+        .await
     }
 
-    /// A connected, non-blocking TCP socket with `TCP_NODELAY`.
-    pub async fn connect(&self, _to: SocketAddr) -> std::io::Result<Fd> {
-        todo!()
-    }
-
-    /// Receives into `buffer[into]`; 0 is the end of the stream.
-    pub async fn recv(
-        &self,
-        _fd: &Fd,
-        _buffer: Buffer,
-        _into: Range<usize>,
-    ) -> Given<usize, Buffer> {
-        todo!()
-    }
-
-    /// Sends some of the slice; may be short.
-    pub async fn send(&self, _fd: &Fd, _slice: Slice) -> Given<usize, Slice> {
-        todo!()
-    }
-
-    /// `openat(2)`, always with `O_CLOEXEC`.
-    pub async fn open_at(
-        &self,
-        _dir: &Fd,
-        _path: &CStr,
-        _flags: OFlags,
-        _mode: Mode,
-    ) -> std::io::Result<Fd> {
-        todo!()
-    }
-
-    /// Reads into `buffer[into]` at `offset`; 0 is the end of the file.
-    pub async fn read_at(
-        &self,
-        _fd: &Fd,
-        _buffer: Buffer,
-        _into: Range<usize>,
-        _offset: u64,
-    ) -> Given<usize, Buffer> {
-        todo!()
-    }
-
-    /// Writes **all** slices, in order, from `offset` on, as one vectored
-    /// write where the kernel allows; short writes are continued.
-    pub async fn write_at(
-        &self,
-        _fd: &Fd,
-        _slices: Vec<Slice>,
-        _offset: u64,
-    ) -> Given<(), Vec<Slice>> {
-        todo!()
-    }
-
-    /// `fdatasync(2)`.
-    pub async fn sync(&self, _fd: &Fd) -> std::io::Result<()> {
-        todo!()
-    }
-
-    /// Reserves `bytes` for the file and makes that its length.
-    pub async fn allocate(&self, _fd: &Fd, _bytes: u64) -> std::io::Result<()> {
-        todo!()
-    }
-
-    /// `renameat2(2)` without flags: replaces an existing file atomically.
-    pub async fn rename_at(
-        &self,
-        _from_dir: &Fd,
-        _from: &CStr,
-        _to_dir: &Fd,
-        _to: &CStr,
-    ) -> std::io::Result<()> {
-        todo!()
-    }
-
-    /// `unlinkat(2)` of a file.
-    pub async fn unlink_at(&self, _dir: &Fd, _path: &CStr) -> std::io::Result<()> {
-        todo!()
-    }
-
-    /// `mkdirat(2)`.
-    pub async fn mkdir_at(&self, _dir: &Fd, _path: &CStr, _mode: Mode) -> std::io::Result<()> {
-        todo!()
-    }
-
-    /// Runs `work` on a CPU worker thread.
+    /// Runs `work` on a CPU worker thread; its panic goes on in the caller.
+    /// Work whose future is dropped before it began is not done.
     pub async fn on_worker<T: Send + 'static>(
         &self,
-        _work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        todo!()
+        self.0.workers.run(work).await
     }
 }
