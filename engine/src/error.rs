@@ -47,10 +47,58 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// What a retry policy does with a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryClass {
+    /// Passing: try again after a backoff.
+    Retry,
+    /// The store asks for less load: back off further, open fewer connections.
+    Throttle,
+    /// The credentials were refused: once more with fresh ones, if there are.
+    Auth,
+    /// Another version of the object is there now: plan it again.
+    Changed,
+    /// The bytes do not match their checksum: fetch or send them again.
+    Corrupt,
+    /// Something has run out, the disk first of all: no attempt helps before
+    /// there is room.
+    Budget,
+    /// Somebody asked to stop.
+    Cancelled,
+    /// Another attempt would end the same way.
+    Fatal,
+}
+
+impl ErrorKind {
+    /// The class of a failure of this kind, unless the failure itself says
+    /// otherwise ([`Error::class`]).
+    pub fn class(self) -> RetryClass {
+        match self {
+            Self::Unreachable | Self::Store => RetryClass::Retry,
+            Self::Throttled => RetryClass::Throttle,
+            Self::Denied => RetryClass::Auth,
+            Self::Changed => RetryClass::Changed,
+            Self::Corrupt => RetryClass::Corrupt,
+            Self::DiskFull => RetryClass::Budget,
+            Self::Cancelled => RetryClass::Cancelled,
+            Self::Usage
+            | Self::Config
+            | Self::NotFound
+            | Self::Protocol
+            | Self::KeyRefused
+            | Self::Local
+            | Self::Partial
+            | Self::Unsupported
+            | Self::Internal => RetryClass::Fatal,
+        }
+    }
+}
+
 /// A failure, ready to be shown: `cannot <what>: <source>`.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    class: RetryClass,
     sentence: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -59,7 +107,7 @@ impl Error {
     /// A failure whose `sentence` names the cause and, where one is known,
     /// the remedy.
     pub fn new(kind: ErrorKind, sentence: impl Into<String>) -> Self {
-        Self { kind, sentence: sentence.into(), source: None }
+        Self { kind, class: kind.class(), sentence: sentence.into(), source: None }
     }
 
     /// The same failure with what caused it below.
@@ -69,7 +117,19 @@ impl Error {
         self
     }
 
-    /// The failure's class.
+    /// The same failure in another retry class than its kind implies.
+    #[must_use]
+    pub fn in_class(mut self, class: RetryClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// What a retry policy does with it.
+    pub fn class(&self) -> RetryClass {
+        self.class
+    }
+
+    /// What the failure means.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,0 +1,47 @@
+//! How long each wait may last. All are limits on a lack of progress, never
+//! on a whole transfer: a slow store is fine, a silent one is not.
+
+use std::time::Duration;
+
+/// The limits of one origin's waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// A name to resolve: the resolver's own default is 5 s a server, twice.
+    pub resolve: Duration,
+    /// One TCP handshake with one address: two lost SYNs (1 s, 2 s) fit.
+    pub connect: Duration,
+    /// From the end of the request to the first byte of the answer: a store
+    /// that commits a large part may think for many seconds.
+    pub first_byte: Duration,
+    /// Between two bytes of an answer, or while no byte of a request is
+    /// accepted.
+    pub stall: Duration,
+    /// How often a send that is stuck looks for an early answer.
+    pub glance: Duration,
+    /// An idle connection older than this is not used again: many stores and
+    /// load balancers close theirs after 20 s or more.
+    pub idle: Duration,
+    /// How long a name's addresses are used before it is looked up again: S3
+    /// rotates its addresses every few seconds, load balancers every minute.
+    pub addresses: Duration,
+    /// One call of the control plane, completing a large multipart upload
+    /// being the slowest: S3 may take minutes for 10,000 parts.
+    pub control: Duration,
+}
+
+impl Patience {
+    /// The limits in use.
+    pub const DEFAULT: Self = Self {
+        resolve: Duration::from_secs(20),
+        connect: Duration::from_millis(3_100),
+        first_byte: Duration::from_secs(30),
+        stall: Duration::from_secs(20),
+        glance: Duration::from_millis(500),
+        idle: Duration::from_secs(15),
+        addresses: Duration::from_secs(30),
+        control: Duration::from_secs(300),
+    };
+}
+
+const _: () = assert!(Patience::DEFAULT.glance.as_millis() < Patience::DEFAULT.stall.as_millis());
+const _: () = assert!(Patience::DEFAULT.connect.as_millis() < Patience::DEFAULT.stall.as_millis());

@@ -1,0 +1,137 @@
+//! Whom requests go to, and how a bucket and key become host and target.
+
+use url::{Host, Url};
+
+use super::encode;
+use crate::access::Addressing;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Scheme, host, port, region and addressing of one store. Immutable, shared
+/// by shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    url: String,
+    /// As a `Host` field has it: brackets around IPv6.
+    host: String,
+    named: bool,
+    port: u16,
+    region: String,
+    addressing: Addressing,
+}
+
+/// Where one request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The name or address to connect to.
+    pub host: String,
+    /// The `Host` field: with the port, unless it is 80.
+    pub authority: String,
+    /// The request target, percent-encoded.
+    pub path: String,
+}
+
+impl Endpoint {
+    /// An endpoint for object bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for what is no `http://host[:port]` URL,
+    /// [`ErrorKind::Unsupported`] for https.
+    pub fn new(url: &str, region: &str, addressing: Addressing) -> Result<Self> {
+        let parsed = check(url)?;
+        if parsed.scheme() == "https" {
+            return Err(https(url));
+        }
+        let (host, named) = match parsed.host() {
+            Some(Host::Domain(name)) => (name.to_owned(), true),
+            Some(address) => (address.to_string(), false),
+            None => return Err(malformed(url)),
+        };
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            host,
+            named,
+            port: parsed.port_or_known_default().unwrap_or(80),
+            region: region.to_owned(),
+            addressing,
+        })
+    }
+
+    /// The URL, for messages.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The region that requests are signed for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Where `key` of `bucket` is. A bucket that cannot be part of a host name
+    /// is addressed by path whatever was asked for, and so is one at an IP
+    /// address.
+    pub fn target(&self, bucket: &str, key: &str) -> Target {
+        let by_host = self.addressing == Addressing::Virtual && self.named && is_host_part(bucket);
+        let (host, path) = if by_host {
+            (format!("{bucket}.{}", self.host), format!("/{}", encode::path(key)))
+        } else {
+            (self.host.clone(), format!("/{}/{}", encode::path(bucket), encode::path(key)))
+        };
+        let authority =
+            if self.port == 80 { host.clone() } else { format!("{host}:{}", self.port) };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Target { host, authority, path }
+    }
+}
+
+/// Parses and checks an endpoint's URL, http or https.
+pub(super) fn check(url: &str) -> Result<Url> {
+    let parsed = Url::parse(url).map_err(|_| malformed(url))?;
+    let plain = matches!(parsed.scheme(), "http" | "https")
+        && parsed.has_host()
+        && parsed.path() == "/"
+        && parsed.query().is_none()
+        && parsed.fragment().is_none()
+        && parsed.username().is_empty()
+        && parsed.password().is_none();
+    if plain { Ok(parsed) } else { Err(malformed(url)) }
+}
+
+/// A URL may hold a password, so a malformed one is not repeated beyond its
+/// host's end.
+fn malformed(url: &str) -> Error {
+    let shown = if url.contains('@') { "(not shown: it holds credentials)" } else { url };
+    Error::new(
+        ErrorKind::Config,
+        format!(
+            "the endpoint URL {shown} is not of the form http://host:port (no path, no query, no \
+             user): correct --endpoint-url, override_url or AWS_ENDPOINT_URL"
+        ),
+    )
+}
+
+pub(super) fn https(url: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "cannot move object bytes to or from {url}: this version speaks plain HTTP only and \
+             does not downgrade; name an http:// endpoint with --endpoint-url or override_url"
+        ),
+    )
+}
+
+/// The bucket names that S3 allows in a host name.
+fn is_host_part(bucket: &str) -> bool {
+    let alnum = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    (3..=63).contains(&bucket.len())
+        && alnum(bucket.bytes().next())
+        && alnum(bucket.bytes().last())
+        && !bucket.contains("..")
+        && bucket
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+}

@@ -1,0 +1,224 @@
+//! What a store's refusal means: kind, retry class, and a sentence that names
+//! cause and remedy. The same for answers on the ring and through the SDK.
+
+use std::fmt;
+
+use super::endpoint::Endpoint;
+use super::xml;
+use crate::error::{Error, ErrorKind, RetryClass};
+use crate::net::http1::ResponseHead;
+
+/// What the request was about.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The key or prefix; may be empty.
+    pub key: &'a str,
+    /// The permission it needs, as AWS names it.
+    pub permission: &'static str,
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}", self.bucket)?;
+        if self.key.is_empty() { Ok(()) } else { write!(f, "/{}", self.key) }
+    }
+}
+
+/// A refusal as the store put it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// The HTTP status.
+    pub status: u16,
+    /// S3's code, where there is one.
+    pub code: Option<String>,
+    /// S3's message.
+    pub message: Option<String>,
+    /// The region that the bucket is in, where the store tells.
+    pub region: Option<String>,
+}
+
+impl Fault {
+    /// Reads a refusal out of an answer; `body` may be cut, empty, or no XML.
+    pub fn from_answer(head: &ResponseHead, body: &[u8]) -> Self {
+        Self::from_parts(head.status, head.field("x-amz-bucket-region"), body)
+    }
+
+    pub(super) fn from_parts(status: u16, region: Option<&str>, body: &[u8]) -> Self {
+        let document = String::from_utf8_lossy(body);
+        Self {
+            status,
+            code: xml::text(&document, "Code"),
+            message: xml::text(&document, "Message"),
+            region: region.map(str::to_owned).or_else(|| xml::text(&document, "Region")),
+        }
+    }
+
+    /// What it means.
+    pub fn kind(&self) -> ErrorKind {
+        match self.code.as_deref() {
+            Some(
+                "SignatureDoesNotMatch"
+                | "InvalidAccessKeyId"
+                | "AccessDenied"
+                | "ExpiredToken"
+                | "TokenRefreshRequired"
+                | "InvalidToken"
+                | "RequestTimeTooSkewed"
+                | "AllAccessDisabled"
+                | "AccountProblem"
+                | "InvalidSecurity"
+                | "RequestExpired",
+            ) => ErrorKind::Denied,
+            Some("NoSuchBucket" | "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion") => {
+                ErrorKind::NotFound
+            }
+            Some(
+                "SlowDown"
+                | "SlowDownRead"
+                | "SlowDownWrite"
+                | "ServiceUnavailable"
+                | "Throttling"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "TooManyRequests"
+                | "BandwidthLimitExceeded",
+            ) => ErrorKind::Throttled,
+            Some("PreconditionFailed" | "InvalidRange") => ErrorKind::Changed,
+            Some(
+                "BadDigest"
+                | "XAmzContentChecksumMismatch"
+                | "XAmzContentSHA256Mismatch"
+                | "InvalidDigest",
+            ) => ErrorKind::Corrupt,
+            Some(
+                "RequestTimeout"
+                | "InternalError"
+                | "OperationAborted"
+                | "ConditionalRequestConflict",
+            ) => ErrorKind::Store,
+            Some(
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "Redirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+            ) => ErrorKind::Config,
+            Some("NotImplemented") => ErrorKind::Unsupported,
+            _ => self.kind_of_status(),
+        }
+    }
+
+    fn kind_of_status(&self) -> ErrorKind {
+        match self.status {
+            401 | 403 => ErrorKind::Denied,
+            404 => ErrorKind::NotFound,
+            412 | 416 => ErrorKind::Changed,
+            429 | 503 => ErrorKind::Throttled,
+            300..=399 => ErrorKind::Config,
+            501 => ErrorKind::Unsupported,
+            408 | 500..600 => ErrorKind::Store,
+            _ => ErrorKind::Protocol,
+        }
+    }
+
+    /// The failure, ready to be shown.
+    pub fn into_error(self, endpoint: &Endpoint, subject: Subject<'_>) -> Error {
+        self.error_at(endpoint.url(), endpoint.region(), subject)
+    }
+
+    pub(super) fn error_at(self, endpoint: &str, region: &str, subject: Subject<'_>) -> Error {
+        let kind = self.kind();
+        let sentence = match kind {
+            ErrorKind::Denied => self.denied(endpoint, subject),
+            ErrorKind::NotFound => self.not_found(endpoint, subject),
+            ErrorKind::Config => self.elsewhere(endpoint, region, subject),
+            ErrorKind::Throttled => format!(
+                "{endpoint} asks for fewer requests: start less at once, or try again later"
+            ),
+            ErrorKind::Changed => format!(
+                "{subject} changed while it was read: let its writer finish, then try again"
+            ),
+            ErrorKind::Corrupt => {
+                format!("{endpoint} received {subject} with bytes that do not match its checksum")
+            }
+            ErrorKind::Store => format!("{endpoint} failed on {subject}: try again later"),
+            ErrorKind::Unsupported => {
+                format!("{endpoint} does not offer what {subject} needs: use another store")
+            }
+            _ => format!("{endpoint} refused the request for {subject}: check the endpoint URL"),
+        };
+        let class = match (kind, self.code.as_deref()) {
+            // Fresh credentials do not set a clock.
+            (_, Some("RequestTimeTooSkewed")) => RetryClass::Fatal,
+            (kind, _) => kind.class(),
+        };
+        Error::new(kind, sentence).in_class(class).because(self)
+    }
+
+    fn denied(&self, endpoint: &str, subject: Subject<'_>) -> String {
+        match self.code.as_deref() {
+            Some("SignatureDoesNotMatch") => format!(
+                "{endpoint} refused the credentials for {subject}: the secret key is wrong; check \
+                 access_key in the credential file, or AWS_SECRET_ACCESS_KEY"
+            ),
+            Some("InvalidAccessKeyId") => format!(
+                "{endpoint} refused the credentials for {subject}: it does not know the access \
+                 key; check access_key_id in the credential file, or AWS_ACCESS_KEY_ID"
+            ),
+            Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => format!(
+                "{endpoint} refused the credentials for {subject}: the session token is no longer \
+                 valid; get fresh credentials"
+            ),
+            Some("RequestTimeTooSkewed" | "RequestExpired") => format!(
+                "{endpoint} refused the signature for {subject}: this machine's clock is wrong; \
+                 set it (NTP)"
+            ),
+            _ => format!(
+                "{endpoint} denied access to {subject}: check the credentials, and that they \
+                 carry the permission {}",
+                subject.permission
+            ),
+        }
+    }
+
+    fn not_found(&self, endpoint: &str, subject: Subject<'_>) -> String {
+        match self.code.as_deref() {
+            Some("NoSuchBucket") => format!(
+                "there is no bucket {} at {endpoint}: check its name and the endpoint",
+                subject.bucket
+            ),
+            Some("NoSuchUpload") => {
+                format!("the multipart upload of {subject} is gone: start it again")
+            }
+            _ => format!("there is no object {subject} at {endpoint}: check its name"),
+        }
+    }
+
+    fn elsewhere(&self, endpoint: &str, region: &str, subject: Subject<'_>) -> String {
+        let bucket = subject.bucket;
+        match &self.region {
+            Some(other) if other != region => format!(
+                "bucket {bucket} is in region {other}, not {region}: set region: {other} in the \
+                 credential file, or AWS_REGION={other}, and an endpoint of that region"
+            ),
+            _ => format!(
+                "{endpoint} sends requests for bucket {bucket} elsewhere: set the bucket's own \
+                 endpoint and region"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status {}", self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        self.message.as_ref().map_or(Ok(()), |message| write!(f, ", {message}"))
+    }
+}
+
+impl std::error::Error for Fault {}
