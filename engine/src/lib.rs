@@ -10,26 +10,43 @@
 //! 7  engine     facade: Engine, JobHandle
 //! 6  worker     one shard's loop
 //! 5  download   upload            (never each other)
+//! 4½ site (on a shard)   desk (on the control thread): what stages work with
 //! 4  s3         get, put, multipart on the ring; control on the SDK
 //! 3  net        connect, pool, http1        disk   file, partial, publish
 //! 2  ring       operations, drivers, executor            (unsafe island)
 //! 1  mem (unsafe island)   flow   digest
-//! 0  error  config  clock  range  object  part  uri  path  job  report
+//! 0  error  config  access  clock  range  object  part  uri  path  job  report  tally  units
 //! ```
 
+pub mod access;
+pub mod clock;
 pub mod config;
+pub mod desk;
+pub mod digest;
+pub mod disk;
+pub mod download;
 pub mod engine;
 pub mod error;
+pub mod flow;
 pub mod job;
 pub mod mem;
+pub mod net;
+pub mod object;
+pub mod part;
+pub mod path;
 pub mod range;
 pub mod report;
 pub mod ring;
 pub mod s3;
+pub mod site;
+pub mod tally;
+pub mod units;
+pub mod upload;
 pub mod uri;
+pub mod worker;
 
 pub use config::{EngineConfig, IoChoice};
 pub use engine::{Engine, JobHandle};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, RetryClass};
 pub use job::{DownloadJob, Job, ListJob, ListedObject, UploadJob};
 pub use report::{FileFailure, IoReport, JobEvent, Progress, Report, Usage, Verification};

@@ -106,4 +106,6 @@ pub struct IoReport {
     pub driver: &'static str,
     /// One sentence; names the refusal when `auto` fell back.
     pub reason: String,
+    /// Whether `auto` wanted another one.
+    pub fell_back: bool,
 }

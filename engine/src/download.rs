@@ -1,0 +1,104 @@
+//! Downloads: the byte's walk from a store to a visible file.
+//!
+//! ```text
+//!  control thread   plan     listing page → Object           (order per object)
+//!  ─────────────────────────────────────────────────────────────────────────
+//!  shard thread     object   Object → Parts, some lanes at a time
+//!                   fetch    Part → Fetched      GET into leased buffers
+//!                   verify   Fetched → Verified  digested, counted, in order
+//!                   write    Verified → Written  at its offset in the partial
+//!                   publish  all Written + Proof → renamed, visible
+//! ```
+//!
+//! *Verified* of a slice means that it has been digested and accounted for at
+//! its place; a store declares checksums for whole objects, so the comparison
+//! yields a [`verify::Proof`], and `publish` takes nothing less. Hence a byte
+//! may reach the partial file before its object is proven, but never a name
+//! that the user sees.
+//!
+//! It is not a sync: nothing is deleted, and modes and times are not kept.
+//!
+//! Invariants: every request names the entity tag that was planned
+//! (`If-Match`), so no file mixes two versions; a failed attempt resumes at
+//! the byte it had reached; what an object costs in memory does not grow with
+//! its size. Limits: [`PART_BYTES`], [`LANES_MAX`].
+
+pub mod fetch;
+mod object;
+pub mod plan;
+pub mod publish;
+mod resume;
+pub mod verify;
+pub mod write;
+
+use std::rc::Rc;
+
+use crate::digest::Algorithm;
+use crate::disk::{PartialFolder, PartialNames, Tree, fault};
+use crate::error::Result;
+use crate::object::Object;
+use crate::s3::{CredentialsSnapshot, Endpoint};
+use crate::site::Site;
+
+/// Bytes of a part. Long enough that a request's latency hardly shows, short
+/// enough that the last part of an object does not leave the others waiting.
+pub const PART_BYTES: u64 = 8 << 20;
+
+/// Parts of one object in flight.
+pub const LANES_MAX: u32 = 16;
+
+/// What every shard is told of a download.
+pub struct Brief {
+    /// Whom to ask.
+    pub endpoint: std::sync::Arc<Endpoint>,
+    /// With which credentials.
+    pub credentials: CredentialsSnapshot,
+    /// The destination.
+    pub folder: PartialFolder,
+    /// Whether equal files are left alone.
+    pub resume: bool,
+}
+
+/// How an object ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landed {
+    /// Visible; the algorithm is the one whose checksum matched.
+    Published(Option<Algorithm>),
+    /// It was there already.
+    Skipped,
+}
+
+/// One download's side of a shard.
+pub struct Downloads {
+    site: Site,
+    tree: Tree,
+    names: PartialNames,
+    resume: bool,
+}
+
+impl Downloads {
+    /// Shard number `shard` joins the job of `brief`.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn join(site: Site, brief: &Brief, shard: usize) -> Result<Self> {
+        let root = brief.folder.dest().try_clone();
+        let root = root.map_err(|error| {
+            fault("open the destination", &brief.folder.dest_path().display().to_string(), error)
+        })?;
+        let names = brief.folder.names(shard)?;
+        let tree = Tree::new(site.ring.clone(), Rc::new(root));
+        Ok(Self { site, tree, names, resume: brief.resume })
+    }
+
+    /// Moves one object and counts how it ended.
+    pub async fn run(&self, object: &Object) {
+        match self.object(object).await {
+            Ok(Landed::Published(algorithm)) => {
+                self.site.tally.done(object.bytes, algorithm.map(Algorithm::name));
+            }
+            Ok(Landed::Skipped) => self.site.tally.skipped(object.bytes),
+            Err(error) => self.site.tally.failed(&object.key, &error),
+        }
+    }
+}

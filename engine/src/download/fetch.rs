@@ -1,0 +1,112 @@
+//! Part → [`Fetched`]: a GET's body into leased buffers.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mem::{Lease, Slice};
+use crate::s3::{GetBody, GetHead, GetRequest};
+use crate::site::{Site, buffer};
+
+/// Bytes as they came, all of one part, in order from `offset` on.
+#[derive(Debug)]
+pub struct Fetched {
+    pub(super) slices: Vec<Slice>,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// A response body under way.
+pub(super) struct Fetch<'a> {
+    body: GetBody,
+    lease: &'a Lease,
+    offset: u64,
+    end: u64,
+    failed: Option<Error>,
+}
+
+impl<'a> Fetch<'a> {
+    /// Asks for `[offset, end)`, which `request` says in its own words.
+    pub(super) async fn open(
+        site: &Site,
+        lease: &'a Lease,
+        request: &GetRequest,
+        offset: u64,
+        end: u64,
+    ) -> Result<Self> {
+        let scratch = buffer(lease)?;
+        let body = site.store.get(request, scratch).await.map_err(|(error, _)| error)?;
+        if body.head().body_bytes != end - offset {
+            return Err(Error::new(
+                ErrorKind::Changed,
+                format!(
+                    "the object has another size than when it was listed ({} bytes came, {} \
+                     were due); run the transfer again",
+                    body.head().body_bytes,
+                    end - offset
+                ),
+            ));
+        }
+        Ok(Self { body, lease, offset, end, failed: None })
+    }
+
+    pub(super) fn head(&self) -> &GetHead {
+        self.body.head()
+    }
+
+    /// The next bytes, as many as the free buffers hold; `None` at the end.
+    /// What came before a failure is handed out before the failure is.
+    pub(super) async fn next(&mut self) -> Result<Option<Fetched>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let offset = self.offset;
+        let mut slices: Vec<Slice> = Vec::with_capacity(crate::site::PART_BUFFERS);
+        while self.offset < self.end && self.failed.is_none() {
+            let Some(buffer) = self.lease.take() else { break };
+            let (filled, buffer) = self.fill(buffer).await;
+            if filled > 0 {
+                slices.push(Slice { buffer, start: 0, end: filled });
+            }
+        }
+        if slices.is_empty() {
+            return match self.failed.take() {
+                Some(error) => Err(error),
+                None if self.offset < self.end => Err(buffer(self.lease).map_or_else(
+                    |error| error,
+                    |_| Error::new(ErrorKind::Internal, "a free buffer was overlooked"),
+                )),
+                None => Ok(None),
+            };
+        }
+        Ok(Some(Fetched { slices, offset, bytes: self.offset - offset }))
+    }
+
+    async fn fill(&mut self, mut buffer: crate::mem::Buffer) -> (usize, crate::mem::Buffer) {
+        let due = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
+        let room = buffer.len().min(due);
+        let mut filled = 0;
+        while filled < room {
+            let (read, back) = self.body.read(buffer, filled..room).await;
+            buffer = back;
+            match read {
+                Ok(0) => {
+                    self.failed = Some(Error::new(
+                        ErrorKind::Unreachable,
+                        "the response ended before its last byte",
+                    ));
+                    break;
+                }
+                Ok(count) => filled += count,
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        self.offset += filled as u64;
+        (filled, buffer)
+    }
+
+    /// Gives the connection back; only after `next` said `None`.
+    pub(super) fn finish(self) {
+        drop(self.body.finish());
+    }
+}

@@ -1,0 +1,126 @@
+//! Objects to download, as the store pages them, and how each is cut.
+
+use std::sync::Arc;
+
+use crate::desk::Desk;
+use crate::download::PART_BYTES;
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::Object;
+use crate::part::Cut;
+use crate::path::{self, Filter};
+use crate::s3::ObjectInfo;
+
+/// The parts of an object.
+pub fn cut(bytes: u64) -> Cut {
+    Cut::new(bytes, PART_BYTES, u32::MAX)
+}
+
+/// Hands every object below `prefix` that `filter` keeps to `order`, which
+/// waits until there is room; one page of names is in memory at a time.
+/// Refused keys are counted as failures of their own. `remote` is the prefix
+/// as the caller wrote it, for sentences.
+///
+/// # Errors
+/// `NotFound` when there is no key at all, and the store's own.
+pub async fn plan(
+    desk: &Desk,
+    remote: &str,
+    prefix: &str,
+    filter: &Filter,
+    mut order: impl AsyncFnMut(Object) -> Result<()>,
+) -> Result<()> {
+    // The prefix may name one object; a filter speaks of what lies below it.
+    if !prefix.is_empty()
+        && !path::is_folder_marker(prefix)
+        && let Some(info) = desk.head(prefix).await?
+    {
+        return match object(desk, &info, path::base_name(prefix)) {
+            Some(object) => order(object).await,
+            None => Ok(()),
+        };
+    }
+    let below = path::listing_prefix(prefix);
+    let mut next = None;
+    let mut keys: u64 = 0;
+    loop {
+        let page = desk.list(&below, None, next).await?;
+        for info in &page.objects {
+            keys += 1;
+            if path::is_folder_marker(&info.key) {
+                continue;
+            }
+            let Some(relative) = path::relative(&info.key, &below) else {
+                let sentence = format!("the store lists {}, which is not below {below}", info.key);
+                return Err(Error::new(ErrorKind::Protocol, sentence));
+            };
+            if filter.keeps(relative)?
+                && let Some(object) = object(desk, info, relative)
+            {
+                order(object).await?;
+            }
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    if keys == 0 {
+        let sentence = format!(
+            "there is no object at {remote} and none below it; check the bucket and the prefix"
+        );
+        return Err(Error::new(ErrorKind::NotFound, sentence));
+    }
+    Ok(())
+}
+
+fn object(desk: &Desk, info: &ObjectInfo, relative: &str) -> Option<Object> {
+    desk.tally().plan(info.bytes);
+    match path::local(relative) {
+        Ok(path) => Some(Object {
+            bucket: Arc::clone(desk.bucket()),
+            key: info.key.as_str().into(),
+            path: path.into(),
+            bytes: info.bytes,
+            etag: info.etag.as_deref().map(Into::into),
+            checksums: info.checksums.clone(),
+        }),
+        Err(error) => {
+            desk.tally().failed(&info.key, &error);
+            None
+        }
+    }
+}
+
+/// Learns the declared checksums of an object in several parts: a range comes
+/// without those of the whole.
+///
+/// # Errors
+/// `Changed` when the object is another one by now, `Unsupported` when nothing
+/// would keep its parts to one version, and the store's own.
+pub async fn complete(desk: &Desk, mut object: Object) -> Result<Object> {
+    let told = !object.checksums.is_empty() && object.etag.is_some();
+    if cut(object.bytes).parts() == 1 || told {
+        return Ok(object);
+    }
+    let info = desk.head(&object.key).await?;
+    let same = info.as_ref().is_some_and(|info| {
+        info.bytes == object.bytes
+            && (object.etag.is_none() || info.etag.as_deref() == object.etag.as_deref())
+    });
+    let Some(info) = info.filter(|_| same) else {
+        return Err(Error::new(
+            ErrorKind::Changed,
+            "the object changed after it was listed; run the transfer again",
+        ));
+    };
+    if info.etag.is_none() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "the store names no entity tag for the object, so its parts could be of two \
+             versions; store it in a store that does, or in smaller objects",
+        ));
+    }
+    object.etag = info.etag.map(Into::into);
+    object.checksums = info.checksums;
+    Ok(object)
+}

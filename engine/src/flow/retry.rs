@@ -1,0 +1,141 @@
+//! Whether there is another attempt, and when.
+
+use std::time::Duration;
+
+use crate::clock::Chance;
+use crate::error::{Error, RetryClass};
+use crate::flow::Backoff;
+
+/// The one retry policy of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// Attempts without any progress after which a part is given up.
+    pub attempts_max: u32,
+    /// The same while the store asks for less load: it means to recover, and
+    /// says so to many clients at once.
+    pub attempts_throttled_max: u32,
+    /// Attempts in all, progress or not: a bound on hopeless connections.
+    pub attempts_total_max: u32,
+    /// Attempts at bytes that do not match their checksum.
+    pub corrupt_max: u32,
+    /// The wait in between.
+    pub backoff: Backoff,
+    /// The wait where the store asks for less load.
+    pub backoff_throttled: Backoff,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts_max: 6,
+            attempts_throttled_max: 10,
+            attempts_total_max: 100,
+            corrupt_max: 2,
+            backoff: Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) },
+            // Nine waits: half a minute to a minute in all.
+            backoff_throttled: Backoff {
+                base: Duration::from_millis(500),
+                cap: Duration::from_secs(10),
+            },
+        }
+    }
+}
+
+/// One part's attempts.
+#[derive(Debug)]
+pub struct Retry {
+    policy: RetryPolicy,
+    barren: u32,
+    total: u32,
+    corrupt: u32,
+}
+
+impl Retry {
+    /// No attempt has failed yet.
+    pub fn new(policy: RetryPolicy) -> Self {
+        Self { policy, barren: 0, total: 0, corrupt: 0 }
+    }
+
+    /// Attempts that have failed.
+    pub fn failed(&self) -> u32 {
+        self.total
+    }
+
+    /// Takes note of a failed attempt of `class` and says how long to wait
+    /// before the next one; `None` gives up. An attempt that `progressed`
+    /// moved some bytes for good, so the count of barren ones starts anew.
+    pub fn after(
+        &mut self,
+        class: RetryClass,
+        progressed: bool,
+        chance: &mut Chance,
+    ) -> Option<Duration> {
+        self.total += 1;
+        self.barren = if progressed { 1 } else { self.barren + 1 };
+        let (backoff, attempts_max) = match class {
+            RetryClass::Throttle => {
+                (self.policy.backoff_throttled, self.policy.attempts_throttled_max)
+            }
+            _ => (self.policy.backoff, self.policy.attempts_max),
+        };
+        match class {
+            RetryClass::Retry | RetryClass::Throttle => {}
+            RetryClass::Corrupt => {
+                self.corrupt += 1;
+                if self.corrupt >= self.policy.corrupt_max {
+                    return None;
+                }
+            }
+            // Credentials are renewed by the control thread before they
+            // expire, so a refusal is final; the rest says so itself.
+            RetryClass::Auth
+            | RetryClass::Changed
+            | RetryClass::Budget
+            | RetryClass::Cancelled
+            | RetryClass::Fatal => return None,
+        }
+        let spent = self.barren >= attempts_max || self.total >= self.policy.attempts_total_max;
+        (!spent).then(|| backoff.wait(self.barren, chance))
+    }
+}
+
+/// The error after the last attempt.
+pub fn given_up(attempts: u32, error: Error) -> Error {
+    if attempts < 2 {
+        return error;
+    }
+    Error::new(error.kind(), format!("gave up after {attempts} attempts")).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempts(class: RetryClass, progressed: bool) -> u32 {
+        let mut retry = Retry::new(RetryPolicy::default());
+        let mut chance = Chance::from_seed(3);
+        while retry.after(class, progressed, &mut chance).is_some() {}
+        retry.failed()
+    }
+
+    #[test]
+    fn gives_up_after_the_policys_attempts() {
+        assert_eq!(attempts(RetryClass::Retry, false), 6);
+        assert_eq!(attempts(RetryClass::Throttle, false), 10);
+        assert_eq!(attempts(RetryClass::Corrupt, false), 2);
+        for class in [
+            RetryClass::Auth,
+            RetryClass::Changed,
+            RetryClass::Budget,
+            RetryClass::Cancelled,
+            RetryClass::Fatal,
+        ] {
+            assert_eq!(attempts(class, false), 1);
+        }
+    }
+
+    #[test]
+    fn progress_earns_more_attempts_but_not_endless_ones() {
+        assert_eq!(attempts(RetryClass::Retry, true), 100);
+    }
+}

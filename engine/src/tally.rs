@@ -1,0 +1,209 @@
+//! What a running job has done so far: one place that every thread counts in
+//! and that [`crate::JobHandle`] reads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Observer;
+use crate::report::{FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
+
+/// A job's counters, failures and stop flag.
+pub struct Tally {
+    planned: AtomicBool,
+    cancelled: AtomicBool,
+    files_total: AtomicU64,
+    files_done: AtomicU64,
+    files_skipped: AtomicU64,
+    bytes_total: AtomicU64,
+    bytes_done: AtomicU64,
+    bytes_visible: AtomicU64,
+    retries: AtomicU64,
+    failures: Mutex<Failures>,
+    verified: Mutex<Verification>,
+    observer: Option<Observer>,
+}
+
+#[derive(Default)]
+struct Failures {
+    kept: Vec<FileFailure>,
+    total: u64,
+}
+
+// Every change under these locks is one insertion, so a panic elsewhere leaves
+// them whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tally {
+    /// Nothing done yet.
+    pub fn new(observer: Option<Observer>) -> Self {
+        Self {
+            planned: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            files_total: AtomicU64::new(0),
+            files_done: AtomicU64::new(0),
+            files_skipped: AtomicU64::new(0),
+            bytes_total: AtomicU64::new(0),
+            bytes_done: AtomicU64::new(0),
+            bytes_visible: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            failures: Mutex::default(),
+            verified: Mutex::default(),
+            observer,
+        }
+    }
+
+    /// One more file of `bytes` bytes is to be moved.
+    pub fn plan(&self, bytes: u64) {
+        self.files_total.fetch_add(1, Ordering::Relaxed);
+        self.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The totals are final.
+    pub fn plan_ended(&self) {
+        self.planned.store(true, Ordering::Release);
+    }
+
+    /// Some bytes were written or acknowledged.
+    pub fn moved(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An attempt failed as a whole: its bytes do not count.
+    pub fn undone(&self, bytes: u64) {
+        self.bytes_done.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A file is visible; `verified` names the checksum that matched.
+    pub fn done(&self, bytes: u64, verified: Option<&'static str>) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.bytes_visible.fetch_add(bytes, Ordering::Relaxed);
+        let mut verification = lock(&self.verified);
+        match verified {
+            Some(name) => *verification.verified.entry(name).or_insert(0) += 1,
+            None => verification.unverifiable += 1,
+        }
+    }
+
+    /// A file was there already.
+    pub fn skipped(&self, bytes: u64) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.files_skipped.fetch_add(1, Ordering::Relaxed);
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A file did not make it.
+    pub fn failed(&self, name: &str, error: &Error) {
+        if error.kind() == ErrorKind::Cancelled {
+            return;
+        }
+        let failure =
+            FileFailure { name: name.to_owned(), kind: error.kind(), reason: error.to_string() };
+        let mut failures = lock(&self.failures);
+        failures.total += 1;
+        if failures.kept.len() < FAILURES_KEPT {
+            failures.kept.push(failure.clone());
+        }
+        drop(failures);
+        self.tell(JobEvent::Failed(failure));
+    }
+
+    /// A request is tried again.
+    pub fn retried(&self, key: &str, attempt: u32, wait: Duration, error: &Error) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+        let (key, reason) = (key.to_owned(), error.to_string());
+        self.tell(JobEvent::Retry { key, attempt, wait, reason });
+    }
+
+    /// A remark on the whole job.
+    pub fn note(&self, remark: impl Into<String>) {
+        self.tell(JobEvent::Note(remark.into()));
+    }
+
+    fn tell(&self, event: JobEvent) {
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
+    }
+
+    /// Asks everybody to stop.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether each planned file has ended, one way or another.
+    ///
+    /// # Errors
+    /// `Internal` when some went with a shard thread that broke down: what was
+    /// not counted must not pass for done.
+    pub fn settled(&self) -> Result<()> {
+        let planned = self.files_total.load(Ordering::Relaxed);
+        let ended = self.files_done.load(Ordering::Relaxed) + lock(&self.failures).total;
+        if ended >= planned {
+            return Ok(());
+        }
+        let lost = planned - ended;
+        let sentence = format!(
+            "{lost} of {planned} files were lost because a thread of the engine broke down; run \
+             the transfer again"
+        );
+        Err(Error::new(ErrorKind::Internal, sentence))
+    }
+
+    /// Where the job stands.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            planned: self.planned.load(Ordering::Acquire),
+            files_total: self.files_total.load(Ordering::Relaxed),
+            files_done: self.files_done.load(Ordering::Relaxed),
+            bytes_total: self.bytes_total.load(Ordering::Relaxed),
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The counted part of a report.
+    pub fn report(&self) -> crate::Report {
+        let verification = lock(&self.verified).clone();
+        let failures = lock(&self.failures);
+        let files_skipped = self.files_skipped.load(Ordering::Relaxed);
+        crate::Report {
+            files: self.files_done.load(Ordering::Relaxed) - files_skipped,
+            bytes: self.bytes_visible.load(Ordering::Relaxed),
+            files_skipped,
+            failures: failures.kept.clone(),
+            failures_total: failures.total,
+            retries: self.retries.load(Ordering::Relaxed),
+            verification,
+            ..crate::Report::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_ended_nowhere_is_missed() {
+        let tally = Tally::new(None);
+        assert!(tally.settled().is_ok());
+        for bytes in [1, 2, 3] {
+            tally.plan(bytes);
+        }
+        tally.done(1, None);
+        tally.skipped(2);
+        let lost = tally.settled().map_err(|error| error.kind());
+        assert_eq!(lost, Err(ErrorKind::Internal));
+        tally.failed("third", &Error::new(ErrorKind::Local, "it broke"));
+        assert!(tally.settled().is_ok());
+    }
+}

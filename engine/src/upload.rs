@@ -1,0 +1,117 @@
+//! Uploads: the byte's walk from a file to a completed object.
+//!
+//! ```text
+//!  walker thread    walk     sources → files, bounded queue
+//!  control thread   plan     file → one request, or parts and an upload id
+//!  ─────────────────────────────────────────────────────────────────────────
+//!  shard thread     read     Part → Loaded      file bytes in leased buffers
+//!                   seal     Loaded → Sealed    CRC64NVME known before sending
+//!                   send     Sealed → Sent      PUT, the answer reviewed
+//!  ─────────────────────────────────────────────────────────────────────────
+//!  control thread   publish  all Sent → completed, or aborted
+//! ```
+//!
+//! A part that fits its buffers is read once and kept until it is sent; a
+//! larger one is read twice, first for the digest and then for the wire, the
+//! second time from the page cache, and digested again so that a change in
+//! between is noticed.
+//!
+//! It is not a sync: nothing is deleted in the store and objects of the same
+//! key are always replaced.
+//!
+//! Invariants: nothing is visible in the store before its last byte is there
+//! and its checksum was sent along; a file that changes while it is read fails
+//! with `Changed`; a file's failure stops no other file. Limits:
+//! [`PARTS_MAX`], [`PART_BYTES`], [`LANES_MAX`].
+
+mod content_type;
+mod parts;
+pub mod plan;
+pub mod publish;
+pub mod read;
+pub mod seal;
+pub mod send;
+pub mod walk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use content_type::content_type;
+pub use parts::PartsDone;
+
+use crate::digest::Algorithm;
+use crate::error::Result;
+use crate::ring::Fd;
+use crate::s3::{CredentialsSnapshot, Endpoint};
+use crate::site::Site;
+use walk::Stamp;
+
+/// Files above this size go up in parts of it.
+pub const PART_BYTES: u64 = 16 << 20;
+
+/// Parts that S3 allows.
+pub const PARTS_MAX: u32 = 10_000;
+
+/// Parts of one file in flight.
+pub const LANES_MAX: u32 = 8;
+
+/// What every shard is told of an upload.
+pub struct Brief {
+    /// Whom to tell.
+    pub endpoint: Arc<Endpoint>,
+    /// With which credentials.
+    pub credentials: CredentialsSnapshot,
+}
+
+/// One file to upload.
+#[derive(Clone, Debug)]
+pub struct FileOrder {
+    /// The bucket.
+    pub bucket: Arc<str>,
+    /// The whole key.
+    pub key: Arc<str>,
+    /// What the file is called in reports.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it looked like when it was found.
+    pub stamp: Stamp,
+}
+
+/// A file to upload in parts.
+pub struct PartsOrder {
+    /// The file.
+    pub file: FileOrder,
+    /// The multipart upload's id.
+    pub upload: Arc<str>,
+    /// Receives the acknowledged parts.
+    pub reply: tokio::sync::oneshot::Sender<Result<PartsDone>>,
+}
+
+/// One upload's side of a shard.
+pub struct Uploads {
+    site: Site,
+    root: Fd,
+}
+
+impl Uploads {
+    /// This shard joins a job.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn join(site: Site) -> Result<Self> {
+        let root = read::open_root()?;
+        Ok(Self { site, root })
+    }
+
+    /// Moves one file in one request and counts how it ended.
+    pub async fn file(&self, order: &FileOrder) {
+        match self.whole(order).await {
+            Ok(verified) => {
+                let verified = verified.map(Algorithm::name);
+                self.site.tally.done(order.stamp.bytes, verified);
+            }
+            Err(error) => self.site.tally.failed(&order.name, &error),
+        }
+    }
+}
