@@ -1,1 +1,61 @@
-//! x
+//! The `osmo` command: data transfers from a shell, under the flags, names and
+//! exit codes that users of OSMO know.
+//!
+//! It is a thin shell around [`osmo_engine`]: it reads flags, shows progress,
+//! prints one report and picks the exit code. It moves no bytes itself.
+//!
+//! ```text
+//!  args ─► flags ─► data ─► Engine ─► Report ─► show (person) | json (machine)
+//!                    │ interrupt: ^C cancels           └► exit code
+//!                    └ progress: a bar, or one line a second
+//! ```
+//!
+//! What a person reads while it runs goes to stderr; results (listings, the
+//! report, JSON) go to stdout.
+
+mod benchmark;
+mod data;
+mod exit;
+mod flags;
+mod interrupt;
+mod progress;
+mod show;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use exit::Exit;
+
+/// Runs the command with `args`, the first of which is its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    osmo_engine::mem::limit_arenas();
+    run(args).into()
+}
+
+/// The same, with an exit code that can be looked at.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let flags = match flags::Osmo::try_parse_from(args) {
+        Ok(flags) => flags,
+        Err(error) => {
+            // Help and version are no errors, and have nowhere else to go if
+            // the terminal is gone.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    start_log();
+    let flags::Topic::Data(data) = flags.topic;
+    data::run(data)
+}
+
+/// `RUST_LOG` opens the engine's log, on stderr; without it the report says
+/// all there is to say.
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Another main in the same process may have opened it already.
+    let _ = log.try_init();
+}
