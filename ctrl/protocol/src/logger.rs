@@ -4,6 +4,7 @@
 //! holds JSON ([`ClientFrame::encode`]). The service answers with plain JSON
 //! objects, `log_done` in a text frame and every other action in a binary one.
 
+use percent_encoding::utf8_percent_encode;
 use serde::{Deserialize, Serialize};
 
 /// What the sidecar sends.
@@ -159,6 +160,12 @@ impl ClientFrame {
     }
 }
 
+/// The path to dial.
+pub fn logger_path(workflow: &str, task: &str, retry: u32) -> String {
+    let quote = |text| utf8_percent_encode(text, crate::token::QUERY);
+    format!("/api/logger/workflow/{}/osmo_ctrl/{}/retry_id/{retry}", quote(workflow), quote(task))
+}
+
 /// What the service asks for; unknown actions and keys are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
@@ -222,4 +229,22 @@ pub struct Route {
     /// Passed verbatim as the `Cookie` header.
     #[serde(default)]
     pub cookie: String,
+}
+
+impl Action {
+    /// Reads a frame of either kind: the service is free to send an action as
+    /// text or as binary. An action of a later version is [`Action::Unknown`].
+    ///
+    /// # Errors
+    ///
+    /// The payload is not a JSON object with an `action`, or a known action
+    /// lacks a key.
+    pub fn decode(payload: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(payload)
+    }
+
+    /// The payload as the service writes it.
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }

@@ -1,1 +1,163 @@
-//! The unix socket between sidecar and agent.
+//! The unix socket between the sidecar and the agent: a stream of JSON objects.
+//!
+//! ```text
+//!   agent ── Hello{token} ──────────────────────────► sidecar
+//!         ◄───────────────── ExecStart | CtrlFailed ──
+//!         ── MessageOut/Err/Ops … ──────────────────►
+//!         ◄───────────────────────────── Terminate ──   (the pod must go)
+//!         ── ExecFinished | ExecFailed ─────────────►
+//! ```
+//!
+//! On the wire every object carries every field of the original protocol, in
+//! its order; a newline follows but readers do not rely on it. Ours alone are
+//! `Hello`, `Terminate`, and the field `ExitCode`: a peer that does not know
+//! them ignores them, and one that does not send them is understood.
+
+mod decoder;
+
+pub use decoder::{Decoder, FRAME_BYTES_MAX, FrameError};
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes after which a line without a newline is cut.
+pub const LINE_BYTES_MAX: usize = 32 << 10;
+
+/// One object of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Agent → sidecar, first: proves that the agent is a member of the pod.
+    Hello {
+        /// What `osmo-init` left beside the socket; empty when it left nothing.
+        token: String,
+    },
+    /// Sidecar → agent: the inputs are there, start.
+    ExecStart {
+        /// Where the user's command leaves its results.
+        output_folder: String,
+    },
+    /// Sidecar → agent: there will be no start; exit quietly.
+    CtrlFailed,
+    /// Sidecar → agent: pass SIGTERM on to the command.
+    Terminate,
+    /// Sidecar → agent: open a terminal.
+    UserExecStart {
+        /// The command line.
+        command: String,
+    },
+    /// Sidecar → agent: stop the command in order to start it again.
+    UserStop,
+    /// Sidecar → agent: start it again.
+    UserStart,
+    /// Agent → sidecar: the command is stopped.
+    UserStopFinished,
+    /// Agent → sidecar: a line of standard output.
+    MessageOut(String),
+    /// Agent → sidecar: a line of standard error.
+    MessageErr(String),
+    /// Agent → sidecar: a line of the agent's own.
+    MessageOps(String),
+    /// Agent → sidecar: whether the rsync daemon runs.
+    UserRsyncStatus {
+        /// It does.
+        running: bool,
+    },
+    /// Agent → sidecar: the command ended well.
+    ExecFinished,
+    /// Agent → sidecar: the command failed.
+    ExecFailed {
+        /// `Command failed with error: exit status N\n`
+        message: String,
+        /// The code that the agent will exit with; absent from other agents.
+        code: Option<i32>,
+    },
+    /// An object whose type is not known here.
+    Unknown(String),
+}
+
+/// The object as it travels.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Wire {
+    r#type: String,
+    message_out: String,
+    message_err: String,
+    message_ops: String,
+    output_folder: String,
+    router_address: String,
+    command: String,
+    task_port: u16,
+    rsync_running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl Frame {
+    /// The object's bytes and a newline.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(&Wire::from(self)).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+impl From<&Frame> for Wire {
+    fn from(frame: &Frame) -> Self {
+        let named = |name: &str| Self { r#type: name.to_owned(), ..Self::default() };
+        match frame.clone() {
+            Frame::Hello { token } => Self { token: Some(token), ..named("Hello") },
+            Frame::ExecStart { output_folder } => Self { output_folder, ..named("ExecStart") },
+            Frame::CtrlFailed => named("CtrlFailed"),
+            Frame::Terminate => named("Terminate"),
+            Frame::UserExecStart { command } => Self { command, ..named("UserExecStart") },
+            Frame::UserStop => named("UserStop"),
+            Frame::UserStart => named("UserStart"),
+            Frame::UserStopFinished => named("UserStopFinished"),
+            Frame::MessageOut(message_out) => Self { message_out, ..named("MessageOut") },
+            Frame::MessageErr(message_err) => Self { message_err, ..named("MessageErr") },
+            Frame::MessageOps(message_ops) => Self { message_ops, ..named("MessageOps") },
+            Frame::UserRsyncStatus { running } => {
+                Self { rsync_running: running, ..named("UserRsyncStatus") }
+            }
+            Frame::ExecFinished => Self { exit_code: Some(0), ..named("ExecFinished") },
+            Frame::ExecFailed { message, code } => {
+                Self { message_err: message, exit_code: code, ..named("ExecFailed") }
+            }
+            Frame::Unknown(name) => named(&name),
+        }
+    }
+}
+
+impl From<Wire> for Frame {
+    fn from(wire: Wire) -> Self {
+        match wire.r#type.as_str() {
+            "Hello" => Self::Hello { token: wire.token.unwrap_or_default() },
+            "ExecStart" => Self::ExecStart { output_folder: wire.output_folder },
+            "CtrlFailed" => Self::CtrlFailed,
+            "Terminate" => Self::Terminate,
+            "UserExecStart" => Self::UserExecStart { command: wire.command },
+            "UserStop" => Self::UserStop,
+            "UserStart" => Self::UserStart,
+            "UserStopFinished" => Self::UserStopFinished,
+            "MessageOut" => Self::MessageOut(wire.message_out),
+            "MessageErr" => Self::MessageErr(wire.message_err),
+            "MessageOps" => Self::MessageOps(wire.message_ops),
+            "UserRsyncStatus" => Self::UserRsyncStatus { running: wire.rsync_running },
+            "ExecFinished" => Self::ExecFinished,
+            "ExecFailed" => {
+                let code = wire.exit_code.or_else(|| told_code(&wire.message_err));
+                Self::ExecFailed { message: wire.message_err, code }
+            }
+            _ => Self::Unknown(wire.r#type),
+        }
+    }
+}
+
+/// The code in `… exit status N`, for agents that tell it in words alone.
+fn told_code(message: &str) -> Option<i32> {
+    message.trim_end().rsplit_once("exit status ")?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
