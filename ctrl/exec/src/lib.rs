@@ -1,1 +1,87 @@
-//! x
+//! The agent: the user container's entrypoint.
+//!
+//! ```text
+//!   sidecar ◄── data.sock ──► agent ──(own process group)──► the user's command
+//!             ExecStart            stdout, stderr by line ◄──┘
+//!             Terminate            SIGTERM ──────────────────►
+//! ```
+//!
+//! It dials the sidecar, waits for the start signal, runs one command and tells
+//! each of its lines; it ends when the command ends, whatever its descendants
+//! still hold open, and with the command's code.
+//!
+//! | exit code | means |
+//! |---|---|
+//! | the command's | it ran |
+//! | 128 + N | signal N ended it (the original reports 255 for all of them) |
+//! | 127, 126 | no such program; it cannot be executed |
+//! | 125 | the name space for `-bind` was refused |
+//! | 0 | the sidecar failed before the start, and has told why |
+//! | 2 | flags cannot be understood, or nobody answers at the socket |
+//!
+//! Nothing that the command started outlives it. SIGHUP means that whoever
+//! started the agent is gone, or has lost patience: the command is killed.
+//!
+//! It is not a supervisor: it restarts nothing by itself and judges nothing.
+//! It holds at most 32 KiB of each stream and [`FRAMES_QUEUED_MAX`] lines; a
+//! sidecar that reads slowly slows the command down at its pipe.
+
+mod agent;
+mod command;
+mod dial;
+mod flags;
+mod lines;
+pub mod namespace;
+pub mod orphans;
+mod peer;
+mod stream;
+mod tree;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use osmo_protocol::flags::{FlagError, USAGE_EXIT};
+
+pub use flags::Flags;
+pub use peer::FRAMES_QUEUED_MAX;
+
+/// Runs the program with `args` (without the program's name, and without what
+/// a caller that serves several programs took to choose this one).
+pub fn main<I>(args: I) -> ExitCode
+where
+    I: IntoIterator,
+    I::Item: Into<OsString>,
+{
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if args.first().is_some_and(|word| word == namespace::STAGE) {
+        return ExitCode::from(namespace::stage(&args[1..]));
+    }
+    let flags = match Flags::parse(args.iter()) {
+        Ok(flags) => flags,
+        Err(FlagError::Help(text)) => {
+            let _ = writeln!(std::io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return usage_fault(&error.to_string()),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return usage_fault(&format!("cannot start: {error}")),
+    };
+    let stage = namespace::own_prefix(args.len());
+    let code = runtime.block_on(agent::run(&flags, &stage));
+    // A reader may still wait for a pipe that a descendant holds.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+fn usage_fault(sentence: &str) -> ExitCode {
+    complain(sentence);
+    ExitCode::from(USAGE_EXIT)
+}
+
+/// A line on the container's own log.
+fn complain(sentence: &str) {
+    let _ = writeln!(std::io::stderr(), "osmo-exec: {sentence}");
+}

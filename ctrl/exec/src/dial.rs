@@ -1,0 +1,34 @@
+//! Finds the sidecar: a container may start long before the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep};
+
+const WAIT_MIN: Duration = Duration::from_millis(10);
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Dials `socket` until somebody answers or `limit` has passed.
+///
+/// # Errors
+/// A sentence, when the time is up.
+pub(crate) async fn dial(socket: &Path, limit: Duration) -> Result<UnixStream, String> {
+    let begin = Instant::now();
+    let mut wait = WAIT_MIN;
+    loop {
+        let error = match UnixStream::connect(socket).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        if begin.elapsed() + wait > limit {
+            let (place, minutes) = (socket.display(), limit.as_secs() / 60);
+            return Err(format!(
+                "nobody answered at {place} for {minutes} minutes ({error}): \
+                 did osmo-ctrl start, and with the same -socketPath?"
+            ));
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
