@@ -1,0 +1,86 @@
+//! What each phase took: the summary that a local runner shows.
+
+use std::time::Instant;
+
+use osmo_protocol::events::{Phase, PhaseSummary, SidecarEvent, Summary};
+
+use crate::console::Console;
+use crate::lifecycle::Failure;
+use crate::transfer::Moved;
+use crate::usage;
+
+/// The phases so far.
+pub(crate) struct Account {
+    console: Console,
+    begin: Instant,
+    phases: Vec<PhaseSummary>,
+    open: Option<Open>,
+}
+
+struct Open {
+    summary: PhaseSummary,
+    begin: Instant,
+    cpu_s: f64,
+}
+
+impl Account {
+    /// Opens with `Init`.
+    pub(crate) fn new(console: Console) -> Self {
+        let mut account = Self { console, begin: Instant::now(), phases: Vec::new(), open: None };
+        account.enter(Phase::Init);
+        account
+    }
+
+    /// Time since the beginning; the lifecycle's clock.
+    pub(crate) fn now(&self) -> std::time::Duration {
+        self.begin.elapsed()
+    }
+
+    /// Closes the open phase and opens the next.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.close();
+        let at_ms = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.console.event(&SidecarEvent::Phase { phase, at_ms });
+        let summary =
+            PhaseSummary { phase, duration_s: 0.0, bytes: 0, files: 0, cpu_s: 0.0, verified: 0 };
+        self.open = Some(Open { summary, begin: Instant::now(), cpu_s: usage::cpu_s() });
+    }
+
+    /// Adds what moved to the open phase.
+    pub(crate) fn add(&mut self, moved: &[Moved]) {
+        let Some(Open { summary, .. }) = &mut self.open else { return };
+        for moved in moved {
+            summary.bytes += moved.bytes;
+            summary.files += moved.files;
+            summary.verified += moved.verified;
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(Open { mut summary, begin, cpu_s }) = self.open.take() {
+            summary.duration_s = begin.elapsed().as_secs_f64();
+            summary.cpu_s = usage::cpu_s() - cpu_s;
+            self.phases.push(summary);
+        }
+    }
+
+    /// The last event.
+    pub(crate) fn finish(
+        mut self,
+        failure: Option<&Failure>,
+        command_code: Option<i32>,
+        io_driver: String,
+    ) {
+        // The final phase has no length.
+        self.open = None;
+        self.console.event(&SidecarEvent::Summary(Summary {
+            code: failure.map_or(0, |failure| failure.code.code()),
+            message: failure.map(|failure| failure.sentence.clone()).unwrap_or_default(),
+            command_code,
+            phases: self.phases,
+            rss_bytes_peak: usage::rss_bytes_peak(),
+            cpu_s: usage::cpu_s(),
+            io_driver,
+        }));
+    }
+}

@@ -1,0 +1,251 @@
+//! The one task that owns the lifecycle: it selects events, steps the machine
+//! and performs its effects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use osmo_protocol::events::Phase;
+use osmo_protocol::exit::ExitCode;
+use osmo_protocol::items::{Input, Output};
+use osmo_protocol::logger::LineType;
+use osmo_protocol::socket::Frame;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::account::Account;
+use crate::console::Console;
+use crate::flags::Flags;
+use crate::lifecycle::{Effect, Event, Failure, State, step};
+use crate::local::{CommandCode, Local};
+use crate::logs::Log;
+use crate::metrics;
+use crate::service::Address;
+use crate::service::link::Link;
+use crate::service::outbox::Outbox;
+use crate::signal;
+use crate::transfer::engine::EngineMover;
+use crate::transfer::{Mover, Transferred, Transfers};
+
+/// Events that wait for the driver.
+const EVENTS_MAX: usize = 64;
+/// Orders that wait for the agent: one of each kind.
+const ORDERS_MAX: usize = 8;
+/// How long the last order may take; an agent that looks for us comes within a
+/// second.
+const RELEASE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The parsed items.
+struct Items {
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+}
+
+/// Lives a task's life; returns why it failed, if it did.
+pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
+    let console = Console::new(flags.events_json);
+    let account = Account::new(console);
+    let prepared = prepare(&flags);
+    let (items, address) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            account.finish(Some(&failure), None, String::new());
+            return Err(failure);
+        }
+    };
+    let outbox = Arc::new(Outbox::new(flags.logs_buffer));
+    let log = Log::new(&flags.task, Arc::clone(&outbox), console);
+    let mover = Arc::new(EngineMover::new(&flags, log.clone()));
+    Driver::new(flags, items, log, outbox, mover, account).live(address).await
+}
+
+fn prepare(flags: &Flags) -> Result<(Items, Address), Failure> {
+    let invalid = |error: osmo_protocol::items::ItemError| {
+        Failure::new(ExitCode::InvalidInput, error.to_string())
+    };
+    let inputs = flags.inputs.iter().map(|text| text.parse().map_err(invalid));
+    let outputs = flags.outputs.iter().map(|text| text.parse().map_err(invalid));
+    let items = Items {
+        inputs: inputs.collect::<Result<_, _>>()?,
+        outputs: outputs.collect::<Result<_, _>>()?,
+    };
+    Ok((items, Address::of(flags)?))
+}
+
+/// Everything the effects touch.
+struct Driver {
+    flags: Arc<Flags>,
+    items: Items,
+    log: Log,
+    outbox: Arc<Outbox>,
+    mover: Arc<dyn Mover>,
+    account: Account,
+    events: mpsc::Sender<Event>,
+    inbox: mpsc::Receiver<Event>,
+    /// Results of transfers, before they become events.
+    transferred: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
+    orders: mpsc::Sender<Frame>,
+    orders_end: Option<mpsc::Receiver<Frame>>,
+    /// The agent's connection.
+    local: Option<JoinHandle<()>>,
+    cancel: watch::Sender<bool>,
+    code: watch::Sender<CommandCode>,
+}
+
+/// A phase of transfers that is over.
+struct Done {
+    phase: Phase,
+    begin: Timestamp,
+    result: Transferred,
+}
+
+impl Driver {
+    fn new(
+        flags: Flags,
+        items: Items,
+        log: Log,
+        outbox: Arc<Outbox>,
+        mover: Arc<dyn Mover>,
+        account: Account,
+    ) -> Self {
+        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
+        Self {
+            flags: Arc::new(flags),
+            items,
+            log,
+            outbox,
+            mover,
+            account,
+            events,
+            inbox,
+            transferred: mpsc::channel(1),
+            orders,
+            orders_end: Some(orders_end),
+            local: None,
+            cancel: watch::Sender::new(false),
+            code: watch::Sender::new(CommandCode(None)),
+        }
+    }
+
+    /// From the first connection to the last word.
+    async fn live(mut self, address: Address) -> Result<(), Failure> {
+        let mut state = State::new(!self.flags.barrier.is_empty());
+        if let Err(failure) = self.open(address) {
+            let _ = self.events.try_send(Event::AgentLost(failure));
+        }
+        loop {
+            let event = self.next_event(&state).await;
+            let (next, effects) = step(state, event, self.account.now());
+            state = next;
+            for effect in effects {
+                if effect == Effect::Finish {
+                    return self.finish(state).await;
+                }
+                self.perform(effect);
+            }
+        }
+    }
+
+    /// Starts everybody who sends events.
+    fn open(&mut self, address: Address) -> Result<(), Failure> {
+        let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
+        let outbox = Arc::clone(&self.outbox);
+        tokio::spawn(Link::new(flags, address, log.clone(), outbox, events.clone()).run());
+        signal::listen(events.clone())?;
+        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events)?;
+        if let Some(orders) = self.orders_end.take() {
+            self.local = Some(tokio::spawn(local.serve(orders, self.code.clone())));
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self, state: &State) -> Event {
+        let due = state.deadline.map(|deadline| deadline.saturating_sub(self.account.now()));
+        let due = Instant::now() + due.unwrap_or_default();
+        tokio::select! {
+            event = self.inbox.recv() => event.unwrap_or(Event::Tick),
+            done = self.transferred.1.recv() => match done {
+                Some(done) => self.settle(done),
+                None => Event::Tick,
+            },
+            () = sleep_until(due), if state.deadline.is_some() => Event::Tick,
+        }
+    }
+
+    /// Books a phase of transfers and makes an event of it.
+    fn settle(&mut self, done: Done) -> Event {
+        let Transferred { moved, failure } = done.result;
+        self.account.add(&moved);
+        metrics::tell(&self.flags, &self.log, done.phase, done.begin, &moved);
+        match (done.phase, failure) {
+            (Phase::Download, None) => Event::InputsReady,
+            (Phase::Download, Some(failure)) => Event::InputsFailed(failure),
+            (_, None) => Event::OutputsSaved,
+            (_, Some(failure)) => Event::OutputsFailed(failure),
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Enter(phase) => self.account.enter(phase),
+            Effect::StartDownload => self.transfer(Phase::Download),
+            Effect::StartUpload => self.transfer(Phase::Upload),
+            Effect::CancelTransfers => {
+                self.cancel.send_replace(true);
+            }
+            Effect::SendBarrier => self.log.barrier(&self.flags.barrier),
+            Effect::StartCommand => {
+                let output_folder = self.flags.output_folder.display().to_string();
+                self.order(Frame::ExecStart { output_folder });
+            }
+            Effect::StopCommand => self.order(Frame::Terminate),
+            Effect::ReleaseAgent => self.order(Frame::CtrlFailed),
+            Effect::Say(text) => self.log.say(LineType::OsmoCtrl, &text),
+            Effect::Drain => {
+                let (outbox, events) = (Arc::clone(&self.outbox), self.events.clone());
+                tokio::spawn(async move {
+                    outbox.drained().await;
+                    let _ = events.send(Event::Drained).await;
+                });
+            }
+            Effect::Finish => {}
+        }
+    }
+
+    fn order(&self, frame: Frame) {
+        // Full only when the agent reads nothing, and then nothing helps.
+        let _ = self.orders.try_send(frame);
+    }
+
+    fn transfer(&self, phase: Phase) {
+        let transfers = Transfers {
+            mover: Arc::clone(&self.mover),
+            flags: Arc::clone(&self.flags),
+            log: self.log.clone(),
+            cancelled: self.cancel.subscribe(),
+        };
+        let (inputs, outputs) = (self.items.inputs.clone(), self.items.outputs.clone());
+        let done = self.transferred.0.clone();
+        tokio::spawn(async move {
+            let begin = Timestamp::now();
+            let result = match phase {
+                Phase::Download => transfers.download(inputs).await,
+                _ => transfers.upload(outputs).await,
+            };
+            let _ = done.send(Done { phase, begin, result }).await;
+        });
+    }
+
+    async fn finish(self, state: State) -> Result<(), Failure> {
+        // No more orders: the connection ends with the last one written.
+        drop(self.orders);
+        if let Some(local) = self.local {
+            let _ = timeout(RELEASE_LIMIT, local).await;
+        }
+        let CommandCode(code) = *self.code.borrow();
+        self.account.finish(state.failure.as_ref(), code, self.mover.driver());
+        state.failure.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,169 @@
+//! The agent's side: the unix socket, and who may speak on it.
+//!
+//! The socket is world-writable, since a user's image runs as anyone; so a
+//! connection becomes the main one only after it has shown the token that
+//! `osmo-init` left beside the socket. Where there is none (the original init
+//! container), the first connection is taken, and that is said once.
+
+mod greet;
+
+use std::path::Path;
+use std::time::Duration;
+
+use osmo_protocol::exit::ExitCode;
+use osmo_protocol::layout;
+use osmo_protocol::logger::LineType;
+use osmo_protocol::socket::Frame;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixListener;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::lifecycle::{Event, Failure};
+use crate::logs::Log;
+use greet::{Agent, Frames};
+
+/// The listening socket and the token that opens it.
+pub(crate) struct Local {
+    listener: UnixListener,
+    token: Option<String>,
+    limit: Duration,
+    log: Log,
+    events: mpsc::Sender<Event>,
+}
+
+/// How the command ended, as far as the agent told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommandCode(pub(crate) Option<i32>);
+
+impl Local {
+    /// Takes the socket's place over and listens.
+    pub(crate) fn listen(
+        socket: &Path,
+        limit: Duration,
+        log: Log,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, Failure> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let failed = |what: &str, error: std::io::Error| {
+            let place = socket.display();
+            Failure::new(ExitCode::UnixSocket, format!("Cannot {what} the socket {place}: {error}"))
+        };
+        match std::fs::remove_file(socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed("replace", error));
+            }
+            _ => {}
+        }
+        // Read before listening: the agent deletes it once it is connected.
+        let token = std::fs::read_to_string(layout::handoff_beside(socket)).ok();
+        let listener = UnixListener::bind(socket).map_err(|error| failed("create", error))?;
+        let mode = std::fs::Permissions::from_mode(layout::MODE_SHARED);
+        std::fs::set_permissions(socket, mode).map_err(|error| failed("open", error))?;
+        Ok(Self { listener, token, limit, log, events })
+    }
+
+    /// Serves the agent until it is gone; `orders` is what it is told.
+    pub(crate) async fn serve(
+        self,
+        orders: mpsc::Receiver<Frame>,
+        code: tokio::sync::watch::Sender<CommandCode>,
+    ) {
+        if self.token.is_none() {
+            self.log.console().warn("no handoff token beside the socket: anyone may be the agent");
+        }
+        let agent = match timeout(self.limit, self.main_connection()).await {
+            Ok(agent) => agent,
+            Err(_) => {
+                let minutes = self.limit.as_secs() / 60;
+                let sentence = format!(
+                    "The user container did not connect within {minutes} minutes (-unixTimeout)"
+                );
+                self.lost(sentence).await;
+                return;
+            }
+        };
+        let _ = self.events.send(Event::AgentConnected).await;
+        let (frames, writer) = agent.split();
+        tokio::select! {
+            () = self.relay(frames, code) => {}
+            () = write(writer, orders) => {}
+            () = self.turn_away() => {}
+        }
+    }
+
+    async fn lost(&self, sentence: String) {
+        let failure = Failure::new(ExitCode::UnixSocket, sentence);
+        let _ = self.events.send(Event::AgentLost(failure)).await;
+    }
+
+    async fn main_connection(&self) -> Agent {
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    self.log.console().warn(&format!("cannot accept on the socket: {error}"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            match greet::greet(stream, self.token.as_deref()).await {
+                Ok(agent) => return agent,
+                Err(reason) => {
+                    self.log.console().warn(&format!("turned a connection away: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// There is one agent; whoever comes later leaves.
+    async fn turn_away(&self) {
+        loop {
+            if self.listener.accept().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    /// Passes on what the agent says, to the end of the connection.
+    async fn relay(&self, mut frames: Frames, code: tokio::sync::watch::Sender<CommandCode>) {
+        let reason = loop {
+            match frames.next().await {
+                Ok(Some(frame)) => self.apply(frame, &code).await,
+                Ok(None) => break "The user container left without a word".to_owned(),
+                Err(error) => break format!("The user container cannot be understood: {error}"),
+            }
+        };
+        self.lost(format!("{reason}; was it killed, or out of memory?")).await;
+    }
+
+    async fn apply(&self, frame: Frame, code: &tokio::sync::watch::Sender<CommandCode>) {
+        match frame {
+            Frame::MessageOut(line) => self.log.relay(LineType::Stdout, &line).await,
+            Frame::MessageErr(line) => self.log.relay(LineType::Stderr, &line).await,
+            Frame::MessageOps(line) => self.log.relay(LineType::OsmoCtrl, &line).await,
+            Frame::ExecFinished => self.ended(Some(0), code).await,
+            Frame::ExecFailed { message, code: told } => {
+                self.log.relay(LineType::Stderr, message.trim_end_matches('\n')).await;
+                self.ended(told, code).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn ended(&self, told: Option<i32>, code: &tokio::sync::watch::Sender<CommandCode>) {
+        code.send_replace(CommandCode(told));
+        let _ = self.events.send(Event::CommandEnded).await;
+    }
+}
+
+/// Writes orders to the last one.
+async fn write(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<Frame>) {
+    while let Some(order) = orders.recv().await {
+        if writer.write_all(&order.encode()).await.is_err() {
+            // The reading side notices the end, and tells it.
+            return std::future::pending().await;
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What the service has yet to acknowledge, in order.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use osmo_protocol::logger::ClientFrame;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// Bytes of frames at most, whatever the line limit allows.
+pub(crate) const BYTES_MAX: usize = 4 << 20;
+/// How long a full outbox holds the agent up before it drops the oldest line.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+/// Frames handed out together.
+const BATCH: usize = 64;
+
+/// The queue; shared by everybody who says something and the link.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: Mutex<Queue>,
+    /// There is something to send, or to acknowledge at once.
+    unsent: Notify,
+    /// Something was acknowledged.
+    acknowledged: Notify,
+}
+
+#[derive(Debug)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    lines_max: usize,
+    /// Number of the first entry, counted from the beginning of time.
+    first: u64,
+    /// Number of the first entry that this connection has not sent.
+    next: u64,
+    /// For each `LOG_DONE` under way: the first entry it does not cover.
+    marks: VecDeque<u64>,
+    /// As the last of `marks`, or of those answered.
+    marked: u64,
+    dropped: u64,
+    /// Full for longer than the limit: hold nobody up until there is room.
+    stalled: bool,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    frame: String,
+    metric: bool,
+}
+
+impl Outbox {
+    /// An empty outbox for `lines_max` frames.
+    pub(crate) fn new(lines_max: usize) -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                entries: VecDeque::new(),
+                bytes: 0,
+                lines_max: lines_max.max(1),
+                first: 0,
+                next: 0,
+                marks: VecDeque::new(),
+                marked: 0,
+                dropped: 0,
+                stalled: false,
+                draining: false,
+            }),
+            unsent: Notify::new(),
+            acknowledged: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a frame; when there is no room the oldest ones go.
+    pub(crate) fn push(&self, frame: &ClientFrame) {
+        self.lock().push(frame);
+        self.unsent.notify_one();
+    }
+
+    /// Queues a frame once there is room, or after a while at the cost of the
+    /// oldest ones.
+    pub(crate) async fn push_patiently(&self, frame: &ClientFrame) {
+        loop {
+            let room = self.acknowledged.notified();
+            {
+                let queue = self.lock();
+                if queue.stalled || !queue.is_full() {
+                    break;
+                }
+            }
+            if timeout(STALL_LIMIT, room).await.is_err() {
+                self.lock().stalled = true;
+            }
+        }
+        self.push(frame);
+    }
+
+    /// Waits until something can be sent or is to be acknowledged at once.
+    /// Cancel-safe.
+    pub(crate) async fn unsent(&self) {
+        loop {
+            let woken = self.unsent.notified();
+            {
+                let queue = self.lock();
+                if queue.unsent() > 0 || (queue.draining && queue.unmarked() > 0) {
+                    return;
+                }
+            }
+            woken.await;
+        }
+    }
+
+    /// The next frames to send, now taken as sent.
+    pub(crate) fn batch(&self) -> Vec<String> {
+        self.lock().batch()
+    }
+
+    /// Sent frames that no `LOG_DONE` covers, and whether one should be sent
+    /// without delay.
+    pub(crate) fn unmarked(&self) -> (u64, bool) {
+        let queue = self.lock();
+        (queue.unmarked(), queue.draining && queue.unsent() == 0)
+    }
+
+    /// Notes that a `LOG_DONE` was sent.
+    pub(crate) fn mark(&self) {
+        let mut queue = self.lock();
+        queue.marked = queue.next;
+        let mark = queue.marked;
+        queue.marks.push_back(mark);
+    }
+
+    /// Whether a `LOG_DONE` is under way.
+    pub(crate) fn is_owed(&self) -> bool {
+        !self.lock().marks.is_empty()
+    }
+
+    /// Notes a `log_done`; returns how many frames were dropped since the last.
+    pub(crate) fn acknowledge(&self) -> u64 {
+        let dropped = self.lock().acknowledge();
+        self.acknowledged.notify_waiters();
+        dropped
+    }
+
+    /// A new connection sends everything again that was not acknowledged;
+    /// `suspicious` leaves out the metrics that the last one had sent, since a
+    /// metric that the service refuses silences a connection for good.
+    pub(crate) fn rewind(&self, suspicious: bool) {
+        self.lock().rewind(suspicious);
+        self.unsent.notify_one();
+    }
+
+    /// Waits until everything is acknowledged, and hurries.
+    pub(crate) async fn drained(&self) {
+        self.lock().draining = true;
+        self.unsent.notify_one();
+        loop {
+            let woken = self.acknowledged.notified();
+            if self.lock().entries.is_empty() {
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.lines_max || self.bytes >= BYTES_MAX
+    }
+
+    fn unsent(&self) -> u64 {
+        self.first + self.entries.len() as u64 - self.next
+    }
+
+    fn unmarked(&self) -> u64 {
+        self.next.saturating_sub(self.marked.max(self.first))
+    }
+
+    fn push(&mut self, frame: &ClientFrame) {
+        while self.is_full() {
+            self.pop();
+            self.dropped += 1;
+        }
+        let metric = matches!(frame, ClientFrame::Metrics(_));
+        let frame = frame.encode();
+        self.bytes += frame.len();
+        self.entries.push_back(Entry { frame, metric });
+    }
+
+    fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.frame.len();
+            self.first += 1;
+            self.next = self.next.max(self.first);
+        }
+    }
+
+    fn batch(&mut self) -> Vec<String> {
+        let Ok(skip) = usize::try_from(self.next - self.first) else { return Vec::new() };
+        let count = (self.entries.len() - skip).min(BATCH);
+        self.next += count as u64;
+        let frames = self.entries.range(skip..skip + count).map(|entry| entry.frame.clone());
+        frames.filter(|frame| !frame.is_empty()).collect()
+    }
+
+    fn acknowledge(&mut self) -> u64 {
+        // An answer that nobody asked for covers nothing.
+        if let Some(mark) = self.marks.pop_front() {
+            while self.first < mark && !self.entries.is_empty() {
+                self.pop();
+            }
+            self.stalled = false;
+        }
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn rewind(&mut self, suspicious: bool) {
+        if suspicious {
+            let sent = usize::try_from(self.next - self.first).unwrap_or(usize::MAX);
+            for entry in self.entries.iter_mut().take(sent).filter(|entry| entry.metric) {
+                self.bytes -= entry.frame.len();
+                entry.frame = String::new();
+            }
+        }
+        self.next = self.first;
+        self.marked = self.first;
+        self.marks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The mover that is the engine; it starts with the first order.
+
+use std::sync::{Mutex, PoisonError};
+
+use osmo_engine::config::Access;
+use osmo_engine::{DownloadJob, Engine, EngineConfig, Job, JobEvent, Progress, UploadJob};
+use osmo_protocol::events::Phase;
+use osmo_protocol::logger::LineType;
+
+use super::{Begun, Mover, Moving, Order};
+use crate::flags::Flags;
+use crate::logs::Log;
+
+/// The engine, once it is needed.
+pub(crate) struct EngineMover {
+    config: EngineConfig,
+    log: Log,
+    engine: Mutex<Option<Engine>>,
+}
+
+impl EngineMover {
+    pub(crate) fn new(flags: &Flags, log: Log) -> Self {
+        let config = EngineConfig {
+            io: flags.io,
+            memory_bytes: flags.memory_bytes,
+            shards: None,
+            access: Access::default(),
+        };
+        Self { config, log, engine: Mutex::new(None) }
+    }
+
+    fn job(&self, order: &Order, resume: bool) -> Job {
+        let (remote, regex) = (order.url.clone(), order.regex.clone());
+        let access = Some(Access { endpoint_url: None, config_file: order.config.clone() });
+        let line = match order.phase {
+            Phase::Download => LineType::Download,
+            _ => LineType::Upload,
+        };
+        let log = self.log.clone();
+        let observer: osmo_engine::job::Observer =
+            std::sync::Arc::new(move |event| log.say(line, &told(&event)));
+        let observer = Some(observer);
+        match order.phase {
+            Phase::Download => {
+                let local = order.local.clone();
+                Job::Download(DownloadJob { remote, local, regex, resume, access, observer })
+            }
+            _ => {
+                let local = vec![order.local.clone()];
+                Job::Upload(UploadJob { remote, local, regex, access, observer })
+            }
+        }
+    }
+}
+
+/// An event of the engine, as a line.
+fn told(event: &JobEvent) -> String {
+    match event {
+        JobEvent::Retry { key, attempt, wait, reason } => {
+            let wait = wait.as_secs_f32();
+            format!("Attempt {attempt} at {key} failed, next in {wait:.1} s: {reason}")
+        }
+        JobEvent::Failed(failure) => format!("{}: {}", failure.name, failure.reason),
+        JobEvent::Note(note) => note.clone(),
+    }
+}
+
+impl Mover for EngineMover {
+    fn submit(&self, order: &Order, resume: bool) -> osmo_engine::Result<Begun> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = match &mut *engine {
+            Some(engine) => engine,
+            none => {
+                let started = Engine::start(self.config.clone())?;
+                let io = started.io();
+                let text = format!("Transfers use {}: {}", io.driver, io.reason);
+                self.log.say(LineType::OsmoCtrl, &text);
+                none.insert(started)
+            }
+        };
+        let job = engine.submit(self.job(order, resume));
+        let moving =
+            EngineMoving { look: Box::new(job.watcher()), stop: Box::new(job.canceller()) };
+        Ok((Box::new(moving), Box::pin(async move { job.finished().await?.outcome() })))
+    }
+
+    fn driver(&self) -> String {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.as_ref().map(|engine| engine.io().driver.to_owned()).unwrap_or_default()
+    }
+}
+
+struct EngineMoving {
+    look: Box<dyn Fn() -> Progress + Send + Sync>,
+    stop: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Moving for EngineMoving {
+    fn progress(&self) -> Progress {
+        (self.look)()
+    }
+
+    fn cancel(&self) {
+        (self.stop)();
+    }
+}

@@ -1,0 +1,121 @@
+//! Follows one order: tells how far it is, and begins it anew when it stands
+//! still.
+
+use std::time::Duration;
+
+use osmo_engine::units::bytes;
+use osmo_engine::{Error, ErrorKind, Progress, Report};
+use osmo_protocol::events::SidecarEvent;
+use osmo_protocol::logger::LineType;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Finished, Moving, Order, Transfers};
+
+/// Tries of one order; the original's number.
+const TRIES_MAX: u32 = 5;
+/// Between two looks: at most ten events a second.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two lines for people.
+const LINE: Duration = Duration::from_secs(10);
+
+/// Performs `order` to its end.
+pub(super) async fn follow(
+    transfers: &Transfers,
+    order: &Order,
+    line: LineType,
+) -> osmo_engine::Result<Report> {
+    let limit = transfers.flags.data_timeout;
+    for attempt in 1..=TRIES_MAX {
+        let (moving, finished) = transfers.mover.submit(order, attempt > 1)?;
+        match one(transfers, order, line, &Dropping(moving), finished).await {
+            Some(result) => return result,
+            None => {
+                let text = format!(
+                    "{} stands still for {} minutes, try {attempt} of {TRIES_MAX} ends",
+                    order.name,
+                    limit.as_secs() / 60
+                );
+                transfers.log.say(line, &text);
+            }
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Unreachable,
+        format!("nothing moved for {} minutes (-dataTimeout)", limit.as_secs() / 60),
+    ))
+}
+
+/// A transfer that is given up when nobody follows it any more.
+struct Dropping(Box<dyn Moving>);
+
+impl Drop for Dropping {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// One try; `None` when it stood still.
+async fn one(
+    transfers: &Transfers,
+    order: &Order,
+    line: LineType,
+    moving: &Dropping,
+    mut finished: Finished,
+) -> Option<osmo_engine::Result<Report>> {
+    let limit = transfers.flags.data_timeout;
+    let mut cancelled = transfers.cancelled.clone();
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut last, mut moved_at, mut told_at) =
+        (Progress::default(), Instant::now(), Instant::now());
+    let mut is_cancelled = false;
+    loop {
+        tokio::select! {
+            result = &mut finished => {
+                tell(transfers, order, &moving.0.progress());
+                return Some(result);
+            }
+            _ = ticks.tick() => {}
+            _ = cancelled.wait_for(|is| *is), if !is_cancelled => {
+                is_cancelled = true;
+                moving.0.cancel();
+            }
+        }
+        let progress = moving.0.progress();
+        if progress != last {
+            (last, moved_at) = (progress, Instant::now());
+            tell(transfers, order, &progress);
+        }
+        if told_at.elapsed() >= LINE {
+            told_at = Instant::now();
+            transfers.log.say(line, &words(order, &progress));
+        }
+        if moved_at.elapsed() >= limit {
+            return None;
+        }
+    }
+}
+
+fn tell(transfers: &Transfers, order: &Order, progress: &Progress) {
+    transfers.log.console().event(&SidecarEvent::Transfer {
+        phase: order.phase,
+        item: order.name.clone(),
+        files_done: progress.files_done,
+        files_total: progress.files_total,
+        bytes_done: progress.bytes_done,
+        bytes_total: progress.bytes_total,
+    });
+}
+
+/// `name: 1.2 of 3.4 GiB, 12 of 30 files`
+fn words(order: &Order, progress: &Progress) -> String {
+    let open = if progress.planned { "" } else { " or more" };
+    format!(
+        "{}: {} of {}{open}, {} of {}{open} files",
+        order.name,
+        bytes(progress.bytes_done),
+        bytes(progress.bytes_total),
+        progress.files_done,
+        progress.files_total,
+    )
+}
