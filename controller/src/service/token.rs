@@ -1,0 +1,128 @@
+//! The token call. The task's status is looked at before its token.
+
+use super::auth::Role;
+use super::config::TokenApplication;
+use super::http::{Call, Reply, detail, json, text};
+use super::{Shared, TaskKey, TaskStatus};
+use http::{Method, StatusCode};
+use osmo_protocol::token::{REFRESH_TOKEN_LEN, TokenRequest};
+use serde_json::{Value, json as object};
+
+pub(crate) fn answer(call: &Call, shared: &Shared) -> Reply {
+    let asked = match Asked::read(call) {
+        Ok(asked) => asked,
+        Err(missing) => return detail(StatusCode::UNPROCESSABLE_ENTITY, missing),
+    };
+    match judge(&asked, shared) {
+        Ok(()) => {
+            let (token, expires_at) = shared.keys.issue(Role::Sidecar);
+            json(StatusCode::OK, object!({"token": token, "expires_at": expires_at}).to_string())
+        }
+        Err(Refusal::State(error)) => detail(
+            StatusCode::BAD_REQUEST,
+            object!({"token": null, "expires_at": null, "error": error}),
+        ),
+        Err(Refusal::Wrong(message)) => match shared.config.token_application {
+            TokenApplication::Core => json(
+                StatusCode::BAD_REQUEST,
+                object!({"message": message, "error_code": "USER", "workflow_id": null})
+                    .to_string(),
+            ),
+            TokenApplication::Logger => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            }
+        },
+    }
+}
+
+struct Asked {
+    group: String,
+    key: TaskKey,
+    token: String,
+}
+
+enum Refusal {
+    State(&'static str),
+    Wrong(String),
+}
+
+impl Asked {
+    fn read(call: &Call) -> Result<Self, Vec<Value>> {
+        let mut missing = Vec::new();
+        let mut parameter = |name: &str| match call.parameter(name) {
+            Some(value) => value.to_owned(),
+            None => {
+                missing.push(field("missing", &["query", name], "Field required", Value::Null));
+                String::new()
+            }
+        };
+        let workflow = parameter("workflow_id");
+        let group = parameter("group_name");
+        let task = parameter("task_name");
+        let by_query = (call.method == Method::GET).then(|| parameter("refresh_token"));
+        let retry = call.parameter("retry_id").unwrap_or("0");
+        let number = retry.parse();
+        if number.is_err() {
+            let problem = "Input should be a valid integer, unable to parse string as an integer";
+            missing.push(field("int_parsing", &["query", "retry_id"], problem, retry.into()));
+        }
+        let token = by_query.map_or_else(|| body_token(&call.body), Ok);
+        match (token, number) {
+            (Ok(token), Ok(retry)) if missing.is_empty() => {
+                Ok(Self { group, key: TaskKey { workflow, task, retry }, token })
+            }
+            (token, _) => {
+                missing.extend(token.err());
+                Err(missing)
+            }
+        }
+    }
+}
+
+fn body_token(body: &[u8]) -> Result<String, Value> {
+    if body.is_empty() {
+        return Err(field("missing", &["body"], "Field required", Value::Null));
+    }
+    if let Ok(request) = serde_json::from_slice::<TokenRequest>(body) {
+        return Ok(request.token);
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(sent) if sent.get("token").is_none() => {
+            Err(field("missing", &["body", "token"], "Field required", sent))
+        }
+        Ok(sent) => {
+            let problem = "Input should be a valid string";
+            Err(field("string_type", &["body", "token"], problem, sent["token"].clone()))
+        }
+        Err(_) => Err(field("json_invalid", &["body"], "JSON decode error", object!({}))),
+    }
+}
+
+fn field(kind: &str, at: &[&str], problem: &str, input: Value) -> Value {
+    object!({"type": kind, "loc": at, "msg": problem, "input": input})
+}
+
+fn judge(asked: &Asked, shared: &Shared) -> Result<(), Refusal> {
+    let TaskKey { workflow, task: name, .. } = &asked.key;
+    let ledger = shared.ledger();
+    let known = ledger.tasks.get(&asked.key).filter(|task| task.identity.group == asked.group);
+    let Some(task) = known else {
+        let message = format!("Workflow {workflow} with task {name} does not exist");
+        return Err(Refusal::Wrong(message));
+    };
+    if task.status.is_finished() {
+        return Err(Refusal::State("FINISHED"));
+    }
+    if task.status == TaskStatus::Pending {
+        return Err(Refusal::State("PENDING"));
+    }
+    let len = asked.token.chars().count();
+    if len != REFRESH_TOKEN_LEN {
+        return Err(Refusal::Wrong(format!("Refresh token has invalid length {len}")));
+    }
+    if asked.token != task.refresh_token {
+        let message = format!("Workflow {workflow} with task {name} refresh token is invalid");
+        return Err(Refusal::Wrong(message));
+    }
+    Ok(())
+}
