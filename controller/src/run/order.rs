@@ -1,0 +1,142 @@
+//! One task as its pod's command lines: what the service renders for a
+//! cluster, with the tree's paths instead of `/osmo`.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use osmo_protocol::items::Output;
+use osmo_protocol::layout;
+
+use super::tree::Tree;
+
+/// Everything a pod is started with.
+#[derive(Debug)]
+pub struct Order {
+    /// `<name>-<n>`.
+    pub workflow_id: String,
+    /// The group.
+    pub group: String,
+    /// The task.
+    pub task: String,
+    /// Attempt, from 0.
+    pub retry_id: u32,
+    /// `-inputs` values.
+    pub inputs: Vec<String>,
+    /// `-outputs` values.
+    pub outputs: Vec<String>,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The command's environment, whole.
+    pub environment: Vec<(String, String)>,
+    /// Where each placed file shall appear, and where it lies.
+    pub files: Vec<(PathBuf, PathBuf)>,
+    /// Whether the tree is bound at `/osmo`.
+    pub namespace: bool,
+    /// From the start of the pod; the command is then stopped.
+    pub exec_timeout: Option<Duration>,
+    /// The local service.
+    pub service: SocketAddr,
+    /// Extra environment of the sidecar (a real endpoint's).
+    pub sidecar_environment: Vec<(String, String)>,
+    /// `-io`
+    pub io: String,
+    /// `-memory`
+    pub memory_bytes: Option<usize>,
+}
+
+impl Order {
+    /// Where the outputs go.
+    pub fn output_urls(&self) -> Vec<String> {
+        let items = self.outputs.iter().filter_map(|item| item.parse::<Output>().ok());
+        items.map(|output| output.url().to_owned()).collect()
+    }
+
+    /// `osmo-init …`
+    pub fn init_args(&self, tree: &Tree) -> Vec<OsString> {
+        let mut args = Vec::new();
+        for (flag, place) in [
+            ("--data_location", "data"),
+            ("--login_location", "login"),
+            ("--user_bin_location", "usr/bin"),
+            ("--run_location", "run"),
+        ] {
+            args.push(flag.into());
+            args.push(tree.path(place).into());
+        }
+        args.extend(["--binaries", "none", "--login", "optional"].map(Into::into));
+        args
+    }
+
+    /// `osmo-ctrl …`
+    pub fn ctrl_args(&self, tree: &Tree) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        let mut flag = |name: &str, value: OsString| {
+            args.push(name.into());
+            args.push(value);
+        };
+        flag("-socketPath", tree.socket().into());
+        flag("-inputPath", tree.path("data/input").into());
+        flag("-outputPath", tree.path("data/output").into());
+        flag("-workflow", (&self.workflow_id).into());
+        flag("-groupName", (&self.group).into());
+        flag("-retryId", self.retry_id.to_string().into());
+        flag("-logSource", (&self.task).into());
+        flag("-host", self.service.ip().to_string().into());
+        flag("-port", self.service.port().to_string().into());
+        flag("-scheme", "ws".into());
+        flag("-refreshScheme", "http".into());
+        flag("-refreshToken", tree.path(".refresh_token").into());
+        for input in &self.inputs {
+            flag("-inputs", input.into());
+        }
+        for output in &self.outputs {
+            flag("-outputs", output.into());
+        }
+        flag("-userConfig", tree.path("user_config.yaml").into());
+        flag("-serviceConfig", tree.path("service_config.yaml").into());
+        flag("-terminationLog", tree.path("termination-log").into());
+        flag("-events", "json".into());
+        flag("-io", (&self.io).into());
+        if let Some(bytes) = self.memory_bytes {
+            flag("-memory", bytes.to_string().into());
+        }
+        args
+    }
+
+    /// `osmo-exec …`
+    pub fn exec_args(&self, tree: &Tree) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec![
+            "-socketPath".into(),
+            tree.socket().into(),
+            "-userBinPath".into(),
+            if self.namespace { layout::USER_BIN.into() } else { tree.path("usr/bin").into() },
+            "-runLocation".into(),
+            tree.path("run").into(),
+            "-historyFilePath".into(),
+            tree.path("run/.bash_history").into(),
+        ];
+        if self.namespace {
+            args.extend(["-bind".into(), bind(tree.root().into(), "/osmo".into())]);
+            for (at, from) in &self.files {
+                args.extend(["-bind".into(), bind(from.into(), at.into())]);
+            }
+        }
+        let mut argv = self.argv.iter();
+        if let Some(program) = argv.next() {
+            args.extend(["-commands".into(), program.into()]);
+        }
+        for argument in argv {
+            args.extend(["-args".into(), argument.into()]);
+        }
+        args
+    }
+}
+
+fn bind(from: OsString, at: OsString) -> OsString {
+    let mut value = from;
+    value.push(":");
+    value.push(at);
+    value
+}
