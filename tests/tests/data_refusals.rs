@@ -1,0 +1,225 @@
+//! Bad input and bad luck: a sentence, the documented exit code, and nothing
+//! half-written.
+
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use osmo_tests::program::Programs;
+use osmo_tests::store::TestStore;
+use osmo_tests::{skip::skip, tree, under_both_drivers};
+
+const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
+
+under_both_drivers!(
+    wrong_credentials,
+    no_credentials,
+    missing_bucket,
+    unreachable_endpoint,
+    nothing_under_the_prefix,
+    keys_that_would_leave,
+    a_component_too_long_for_a_file_name,
+    a_key_that_is_file_and_folder,
+    a_full_disk,
+    an_unwritable_destination,
+);
+
+/// A store with one honest object.
+fn store(bucket: &str) -> TestStore {
+    let store = TestStore::start(bucket).unwrap();
+    store.put(bucket, "p/honest", b"honest").unwrap();
+    store
+}
+
+fn command(store: &TestStore, driver: &str, url: &str, to: &Path) -> Command {
+    let args: [&OsStr; 3] = ["download".as_ref(), url.as_ref(), to.as_os_str()];
+    PROGRAMS.data(store.access(), driver, &args)
+}
+
+/// Exit code 2 and a sentence with each of `words`; answers with the sentence.
+fn assert_refused(output: &Output, words: &[&str]) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for word in words {
+        assert!(said.to_lowercase().contains(&word.to_lowercase()), "no {word:?} in: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn assert_empty(folder: &Path) {
+    let left: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+fn wrong_credentials(driver: &str) {
+    let store = store("creds");
+    let to = tempfile::tempdir().unwrap();
+    let output = command(&store, driver, "s3://creds/p/", to.path())
+        .env("AWS_SECRET_ACCESS_KEY", "WRONGwrongWRONGwrong")
+        .output()
+        .unwrap();
+    let said = assert_refused(&output, &["creds", "secret"]);
+    assert!(!said.contains("WRONGwrongWRONGwrong"), "a secret in: {said}");
+    assert_empty(to.path());
+}
+
+fn no_credentials(driver: &str) {
+    let store = store("nocreds");
+    let to = tempfile::tempdir().unwrap();
+    let output = command(&store, driver, "s3://nocreds/p/", to.path())
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .output()
+        .unwrap();
+    assert_refused(&output, &["credentials", "AWS_ACCESS_KEY_ID"]);
+    assert_empty(to.path());
+}
+
+fn missing_bucket(driver: &str) {
+    let store = store("present");
+    let to = tempfile::tempdir().unwrap();
+    let output = command(&store, driver, "s3://absent/p/", to.path()).output().unwrap();
+    assert_refused(&output, &["absent", "bucket"]);
+    assert_empty(to.path());
+}
+
+fn unreachable_endpoint(driver: &str) {
+    let store = store("gone");
+    let to = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago: nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let args: [&OsStr; 3] = ["download".as_ref(), "s3://gone/p/".as_ref(), to.path().as_os_str()];
+    let mut access = store.access().clone();
+    access.endpoint = url.clone();
+    let output = PROGRAMS.data(&access, driver, &args).output().unwrap();
+    assert_refused(&output, &[&url]);
+    assert_empty(to.path());
+}
+
+fn nothing_under_the_prefix(driver: &str) {
+    let store = store("sparse");
+    let to = tempfile::tempdir().unwrap();
+    let output = command(&store, driver, "s3://sparse/nothing/", to.path()).output().unwrap();
+    assert_refused(&output, &["s3://sparse/nothing/"]);
+    assert_empty(to.path());
+}
+
+fn keys_that_would_leave(driver: &str) {
+    let store = store("escape");
+    let outer = tempfile::tempdir().unwrap();
+    let to = outer.path().join("a/b");
+    fs::create_dir_all(&to).unwrap();
+    for key in ["p/../evil", "p/x/../../../evil", "p//absolute", "p/./dot", "p/a/.."] {
+        store.put("escape", key, b"evil").unwrap();
+    }
+    let output = command(&store, driver, "s3://escape/p/", &to).output().unwrap();
+    assert_refused(&output, &["5", "p/../evil"]);
+    // The honest one has moved, and nothing else exists anywhere.
+    assert_eq!(
+        tree::sha256sums(outer.path()).unwrap(),
+        format!("{}  ./a/b/honest\n", sha256_of_honest()),
+    );
+}
+
+/// `printf honest | sha256sum`, by coreutils.
+fn sha256_of_honest() -> String {
+    let output = Command::new("sh").args(["-c", "printf honest | sha256sum"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+fn a_component_too_long_for_a_file_name(driver: &str) {
+    let store = store("longname");
+    let to = tempfile::tempdir().unwrap();
+    store.put("longname", &format!("p/{}", "x".repeat(256)), b"x").unwrap();
+    let output = command(&store, driver, "s3://longname/p/", to.path()).output().unwrap();
+    assert_refused(&output, &["255"]);
+    assert_eq!(fs::read(to.path().join("honest")).unwrap(), b"honest");
+    assert!(!to.path().join(".osmo-partial").exists());
+}
+
+fn a_key_that_is_file_and_folder(driver: &str) {
+    let store = store("both");
+    let to = tempfile::tempdir().unwrap();
+    store.put("both", "p/node", b"file").unwrap();
+    store.put("both", "p/node/leaf", b"leaf").unwrap();
+    let output = command(&store, driver, "s3://both/p/", to.path()).output().unwrap();
+    assert_refused(&output, &["p/node"]);
+    assert_eq!(fs::read(to.path().join("honest")).unwrap(), b"honest");
+    assert!(!to.path().join(".osmo-partial").exists());
+}
+
+/// Runs `script` with a small tmpfs on `$DST` in a namespace of its own, the
+/// program under test in `$BIN`; `None` where that is refused.
+fn with_mount(command: &Command, to: &Path, options: &str, script: &str) -> Option<Output> {
+    let probe = Command::new("unshare").args(["-Urm", "true"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        skip("user and mount namespaces are refused here");
+        return None;
+    }
+    let mut wrapped = Command::new("unshare");
+    wrapped
+        .args(["-Urm", "bash", "-c"])
+        .arg(format!("mount -t tmpfs -o {options} none \"$DST\" && {script}"));
+    wrapped.arg("bash").args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        wrapped.env(name, value.unwrap_or_default());
+    }
+    Some(wrapped.env("DST", to).env("BIN", PROGRAMS.0).output().unwrap())
+}
+
+fn a_full_disk(driver: &str) {
+    let store = store("full");
+    let source = tempfile::tempdir().unwrap();
+    for number in 0..4 {
+        tree::random_file(&source.path().join(format!("{number}")), 4 << 20, number).unwrap();
+    }
+    store.put_tree("full", "p/", source.path()).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let command = command(&store, driver, "s3://full/p/", to.path());
+    let script = "(exec -a osmo \"$BIN\" \"$@\"); code=$?; find \"$DST\" -name .osmo-partial -o -size -4096k -type f ! -name honest; exit $code";
+    let Some(output) = with_mount(&command, to.path(), "size=10m", script) else { return };
+    assert_refused(&output, &["no space left", "free"]);
+    let left = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(left, "", "a short file or the partial folder is left");
+}
+
+fn an_unwritable_destination(driver: &str) {
+    let store = store("readonly");
+    let to = tempfile::tempdir().unwrap();
+    let command = command(&store, driver, "s3://readonly/p/", to.path());
+    let script = "exec -a osmo \"$BIN\" \"$@\"";
+    let Some(output) = with_mount(&command, to.path(), "ro", script) else { return };
+    assert_refused(&output, &[&to.path().display().to_string(), "read-only"]);
+}
+
+#[test]
+fn usage_is_exit_code_1() {
+    for args in [
+        &["data", "download", "--no-such-flag", "s3://b/", "."][..],
+        &["data", "download", "s3://b/"],
+        &["data", "download", "ftp://b/", "."],
+        &["data", "download", "s3://b/a//c", "."],
+        &["data", "download", "s3://b/", ".", "--regex", "("],
+        &["data", "download", "s3://b/", ".", "--memory", "lots"],
+        &["data", "upload", "s3://b/"],
+        &["data", "frobnicate"],
+    ] {
+        let output = PROGRAMS.command("osmo", args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(!said.is_empty() && !said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_missing_destination_is_named() {
+    let store = store("nowhere");
+    let output =
+        command(&store, "auto", "s3://nowhere/p/", Path::new("/no/such/folder")).output().unwrap();
+    assert_refused(&output, &["/no/such/folder"]);
+}
