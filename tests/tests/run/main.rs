@@ -3,130 +3,19 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod desk;
+mod places;
+mod stops;
 
-use osmo_tests::program::Programs;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use desk::{Desk, PROGRAMS, example, report, said, shell};
 use osmo_tests::under_both_drivers;
 use serde_json::Value;
-use tempfile::TempDir;
-
-const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
 
 under_both_drivers!(hello_ends_well, a_chain_hands_its_data_on, the_example_stays_small);
-
-/// One state folder and one folder for trees.
-struct Desk {
-    state: TempDir,
-    work: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self { state: TempDir::new().unwrap(), work: TempDir::new().unwrap() }
-    }
-
-    fn run(&self, file: &Path, more: &[&str]) -> Output {
-        self.command(file, more).output().unwrap()
-    }
-
-    fn command(&self, file: &Path, more: &[&str]) -> Command {
-        let mut command = PROGRAMS.command("osmo-controller", ["run"]);
-        command.arg(file).arg("--state").arg(self.state.path());
-        command.arg("--work").arg(self.work.path()).args(more);
-        command
-    }
-
-    /// Starts a workflow whose command says `ready`, and waits for that.
-    fn start_text(&self, text: &str, more: &[&str]) -> Child {
-        let file = self.state.path().join("workflow.yaml");
-        fs::write(&file, text).unwrap();
-        let mut command = self.command(&file, more);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while line != "[only] ready\n" {
-            line.clear();
-            if stdout.read_line(&mut line).unwrap() == 0 {
-                let mut stderr = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-                panic!("the command was never ready: {stderr}");
-            }
-        }
-        child.stdout = Some(stdout.into_inner());
-        child
-    }
-
-    /// Command lines of processes that name this desk's trees, there or in
-    /// their environment, which every descendant inherits.
-    fn processes(&self) -> Vec<String> {
-        let work = self.work.path().display().to_string();
-        let read = |folder: &Path, name: &str| {
-            let bytes = fs::read(folder.join(name)).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        all.map(|folder| (read(&folder, "cmdline"), read(&folder, "environ")))
-            .filter(|(line, environment)| line.contains(&work) || environment.contains(&work))
-            .map(|(line, _)| line)
-            .collect()
-    }
-
-    /// Waits until nothing of a run is left.
-    fn assert_nobody_left(&self) {
-        self.wait_until(<[String]>::is_empty);
-    }
-
-    fn wait_until(&self, is_so: impl Fn(&[String]) -> bool) {
-        let watchdog = Instant::now() + Duration::from_secs(60);
-        while !is_so(&self.processes()) {
-            assert!(Instant::now() < watchdog, "these are there: {:?}", self.processes());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Runs a workflow given as text.
-    fn run_text(&self, text: &str, more: &[&str]) -> Output {
-        let file = self.state.path().join("workflow.yaml");
-        fs::write(&file, text).unwrap();
-        self.run(&file, more)
-    }
-
-    /// Nothing of a task's tree is left.
-    fn assert_clean(&self) {
-        let left: Vec<_> =
-            fs::read_dir(self.work.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(left.is_empty(), "left behind: {left:?}");
-    }
-}
-
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
-}
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-fn report(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {}", said(output)))
-}
-
-/// One task that runs `script` in `sh`.
-fn shell(script: &str) -> String {
-    format!(
-        "workflow:\n  name: one\n  tasks:\n  - name: only\n    image: busybox:1.36\n    \
-         command: [sh, -c]\n    args:\n    - |\n      {}\n",
-        script.replace('\n', "\n      ")
-    )
-}
 
 fn hello_ends_well(driver: &str) {
     let desk = Desk::new();
@@ -291,100 +180,6 @@ fn usage_is_64() {
     }
 }
 
-/// A command that says `ready` once it has written a file and left processes in
-/// its group and outside; then it waits.
-const LINGERING: &str = "echo text > {{output}}/file\n\
-    (sleep 86399 &)\n\
-    setsid sh -c 'sleep 86399; :' &\n\
-    echo ready\n\
-    sleep 86399; :";
-
-fn lingering(desk: &Desk) -> (String, [String; 2]) {
-    let mark = format!("OSMO_TEST_MARK={}", desk.work.path().display());
-    (shell(LINGERING), ["--set-env".to_owned(), mark])
-}
-
-#[test]
-fn an_interrupt_saves_what_is_there_and_leaves_nobody() {
-    let desk = Desk::new();
-    let (text, mark) = lingering(&desk);
-    let child = desk.start_text(&text, &[&mark[0], &mark[1]]);
-    signal(&child, rustix::process::Signal::INT);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(stdout.contains("FAILED_CANCELED"), "{}", said(&output));
-    let uploaded = stdout.lines().find(|line| line.trim_start().starts_with("upload")).unwrap();
-    assert!(uploaded.split_whitespace().any(|word| word == "1"), "{uploaded}");
-    desk.assert_nobody_left();
-    desk.assert_clean();
-}
-
-#[test]
-fn a_second_interrupt_does_not_wait_for_the_command() {
-    let desk = Desk::new();
-    let text = shell("trap 'echo heard' TERM\necho ready\nwhile :; do sleep 0.1; done");
-    let mut child = desk.start_text(&text, &[]);
-    signal(&child, rustix::process::Signal::INT);
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while line != "[only] heard\n" {
-        line.clear();
-        assert!(stdout.read_line(&mut line).unwrap() > 0, "the command was not told");
-    }
-    signal(&child, rustix::process::Signal::INT);
-    child.stdout = Some(stdout.into_inner());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
-    desk.assert_nobody_left();
-}
-
-#[test]
-fn nothing_outlives_a_runner_that_is_killed() {
-    let desk = Desk::new();
-    let (text, mark) = lingering(&desk);
-    let mut child = desk.start_text(&text, &[&mark[0], &mark[1]]);
-    desk.wait_until(|lines| lines.iter().filter(|line| line.starts_with("sleep")).count() == 3);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    desk.assert_nobody_left();
-}
-
-#[test]
-fn a_sidecar_or_an_agent_that_is_killed_is_told_and_leaves_nobody() {
-    for (role, code) in [("osmo-ctrl", 2137), ("osmo-exec", 2023)] {
-        let desk = Desk::new();
-        let (text, mark) = lingering(&desk);
-        let child = desk.start_text(&text, &[&mark[0], &mark[1]]);
-        let pid = child_called(&child, role);
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(255), "{}", said(&output));
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        assert!(stdout.contains(&format!("(code {code})")), "{}", said(&output));
-        assert!(stdout.contains("ended early") || stdout.contains("killed"), "{stdout}");
-        desk.assert_nobody_left();
-        desk.assert_clean();
-    }
-}
-
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
-}
-
-/// The child process of `runner` whose name is `role`.
-fn child_called(runner: &Child, role: &str) -> rustix::process::Pid {
-    let list = format!("/proc/{0}/task/{0}/children", runner.id());
-    let children = fs::read_to_string(list).unwrap();
-    let of_role = |pid: &&str| {
-        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split('\0').next() == Some(role)
-    };
-    let pid = children.split_whitespace().find(of_role).unwrap();
-    rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap()
-}
-
 #[test]
 fn a_chain_ends_with_its_first_failure() {
     let desk = Desk::new();
@@ -428,19 +223,6 @@ fn exit_actions_decide() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert_eq!(stdout.matches("[only] try").count(), 3, "{}", said(&output));
     assert!(!said(&output).contains("no effect"), "{}", said(&output));
-}
-
-#[test]
-fn the_timeout_of_the_workflow_stops_its_command() {
-    let desk = Desk::new();
-    let text = shell("echo kept > {{output}}/file; exec sleep 86399")
-        .replace("  tasks:", "  timeout: {exec_timeout: 1s}\n  tasks:");
-    let output = desk.run_text(&text, &["--json"]);
-    assert_eq!(output.status.code(), Some(128 + 15), "{}", said(&output));
-    let report = report(&output);
-    assert_eq!(report["status"], "FAILED_EXEC_TIMEOUT", "{report}");
-    let phases = report["tasks"][0]["sidecar"]["phases"].as_array().unwrap();
-    assert!(phases.iter().any(|phase| phase["phase"] == "upload" && phase["files"] == 1));
 }
 
 #[test]
@@ -519,35 +301,4 @@ fn a_data_set_that_cannot_be_used_is_65() {
     let output = desk.run_text(&shell("true"), &[]);
     assert_eq!(output.status.code(), Some(65), "{}", said(&output));
     assert!(said(&output).contains("workflow.dataset.yaml"), "{}", said(&output));
-}
-
-#[test]
-fn a_state_folder_in_use_names_the_remedy() {
-    let desk = Desk::new();
-    let child = desk.start_text(&shell("echo ready; exec sleep 86399"), &[]);
-    let output = desk.run_text(&shell("true"), &[]);
-    signal(&child, rustix::process::Signal::INT);
-    child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
-    assert!(said(&output).contains("--state"), "{}", said(&output));
-}
-
-#[test]
-fn a_path_too_long_for_a_socket_names_the_remedy() {
-    let mut desk = Desk::new();
-    desk.work = tempfile::Builder::new().prefix(&"l".repeat(100)).tempdir().unwrap();
-    let output = desk.run_text(&shell("true"), &[]);
-    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
-    assert!(said(&output).contains("--work"), "{}", said(&output));
-    desk.assert_clean();
-}
-
-#[test]
-fn a_memory_size_reaches_the_sidecar() {
-    let desk = Desk::new();
-    let text = shell("echo text > {{output}}/file");
-    let output = desk.run_text(&text, &["--memory", "4MiB"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let output = desk.run_text(&text, &["--memory", "lots"]);
-    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
 }
