@@ -156,6 +156,22 @@ fn a_listing_for_machines_is_one_object_a_line() {
 }
 
 #[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let store = TestStore::start("head").unwrap();
+    store.put("head", "a", b"").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    let mut command =
+        PROGRAMS.data(store.access(), "auto", &["list".as_ref(), "s3://head/".as_ref()]);
+    let output = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let output = output.wait_with_output().unwrap();
+
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn etags_are_those_of_md5sum() {
     let source = tempfile::tempdir().unwrap();
     let file = source.path().join("file");

@@ -95,7 +95,11 @@ pub(super) fn run(flags: List) -> Result<(), Error> {
     interrupt::cancels(handle.canceller());
     let ended = handle.wait();
     let complete = ended.is_ok() && flags.local.is_none() && !json;
-    let written = lock(&lines).end(complete).map_err(failed);
+    let written = lock(&lines).end(complete);
     ended?;
-    written
+    match written {
+        // `osmo data list … | head`: the reader has what it wanted.
+        Err(error) if flags.local.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(failed),
+    }
 }
