@@ -149,6 +149,8 @@ fn row(phase: &PhaseSummary) -> String {
                 gib / phase.duration_s.max(1e-9),
                 phase.cpu_s / gib
             );
+        } else if phase.verified > 0 {
+            let _ = write!(row, " {:>7} {:>10}", "", "");
         }
         if phase.verified > 0 {
             let _ = write!(row, "   {} verified", phase.verified);

@@ -27,8 +27,9 @@ impl State {
                 "neither XDG_STATE_HOME nor HOME says where to keep state: name a folder with --state",
             )?,
         };
-        fs::create_dir_all(&root)
-            .with_context(|| format!("cannot create the state folder {}", root.display()))?;
+        fs::create_dir_all(&root).with_context(|| {
+            format!("cannot create the state folder {}: name another with --state", root.display())
+        })?;
         Ok(Self { root: root.canonicalize()? })
     }
 

@@ -149,7 +149,7 @@ fn no_credentials(profile: &str, fault: CredentialsError) -> Error {
     Error::new(
         ErrorKind::Denied,
         format!(
-            "there are no credentials for {profile}: add it under auth: data: in the credential \
+            "there are no credentials for {profile}: add them under auth: data: in the credential \
              file (config.yaml), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ),
     )
