@@ -289,11 +289,12 @@ fn outputs() -> tempfile::TempDir {
     source
 }
 
-fn a_reset_upload_is_sent_again(driver: &str) {
+/// The first PUT suffers `harm` after `bytes` of its body; all arrives anyway.
+fn assert_sent_again(driver: &str, bytes: u64, harm: Harm) {
     let (store, source) = (TestStore::start("bkt").unwrap(), outputs());
-    let proxy = Interposer::start(store.access(), |request| {
+    let proxy = Interposer::start(store.access(), move |request| {
         let first = request.method == "PUT" && request.before == 0;
-        if first { Fault::Up(200_000, Harm::Reset) } else { Fault::None }
+        if first { Fault::Up(bytes, harm.clone()) } else { Fault::None }
     })
     .unwrap();
 
@@ -303,18 +304,12 @@ fn a_reset_upload_is_sent_again(driver: &str) {
     assert_stored(&store, source.path());
 }
 
+fn a_reset_upload_is_sent_again(driver: &str) {
+    assert_sent_again(driver, 200_000, Harm::Reset);
+}
+
 fn an_upload_with_a_flipped_bit_is_sent_again(driver: &str) {
-    let (store, source) = (TestStore::start("bkt").unwrap(), outputs());
-    let proxy = Interposer::start(store.access(), |request| {
-        let first = request.method == "PUT" && request.before == 0;
-        if first { Fault::Up(100_000, Harm::Flip) } else { Fault::None }
-    })
-    .unwrap();
-
-    let output = upload(&proxy, driver, &source.path().join("*")).wait_with_output().unwrap();
-
-    assert_ended(&output, 0, &[]);
-    assert_stored(&store, source.path());
+    assert_sent_again(driver, 100_000, Harm::Flip);
 }
 
 fn an_early_refusal_does_not_spoil_the_next_attempt(driver: &str) {
