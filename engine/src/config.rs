@@ -49,4 +49,12 @@ pub struct Access {
     pub endpoint_url: Option<String>,
     /// OSMO's `config.yaml`; its entry for a bucket wins over the environment.
     pub config_file: Option<PathBuf>,
+    /// The region to sign for, before every other source.
+    pub region: Option<String>,
+    /// PEM certificates to trust instead of the system's (`--ca-bundle`).
+    pub ca_bundle: Option<PathBuf>,
+    /// Take any certificate: the peer may be anybody.
+    pub insecure: bool,
+    /// Send requests unsigned, whatever credentials there are.
+    pub anonymous: bool,
 }

@@ -37,7 +37,7 @@ use crate::digest::Algorithm;
 use crate::disk::{PartialFolder, PartialNames, Tree, fault};
 use crate::error::Result;
 use crate::object::Object;
-use crate::s3::{CredentialsSnapshot, Endpoint};
+use crate::s3::Contact;
 use crate::site::Site;
 
 /// Bytes of a part. Long enough that a request's latency hardly shows, short
@@ -49,10 +49,8 @@ pub const LANES_MAX: u32 = 16;
 
 /// What every shard is told of a download.
 pub struct Brief {
-    /// Whom to ask.
-    pub endpoint: std::sync::Arc<Endpoint>,
-    /// With which credentials.
-    pub credentials: CredentialsSnapshot,
+    /// Whom to ask, and how.
+    pub contact: Contact,
     /// The destination.
     pub folder: PartialFolder,
     /// Whether equal files are left alone.

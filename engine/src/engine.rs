@@ -129,7 +129,8 @@ impl Engine {
         let observer = match &job {
             Job::Download(job) => job.observer.clone(),
             Job::Upload(job) => job.observer.clone(),
-            Job::List(_) => None,
+            Job::Delete(job) => job.observer.clone(),
+            Job::List(_) | Job::Check(_) => None,
         };
         let tally = Arc::new(Tally::new(observer));
         let shared = Arc::new(Shared { tally, cancel: Notify::new() });

@@ -18,21 +18,86 @@ pub enum Job {
     Upload(UploadJob),
     /// Names below a prefix.
     List(ListJob),
+    /// Objects below a prefix, removed.
+    Delete(DeleteJob),
+    /// Whether the access that a transfer needs is there.
+    Check(CheckJob),
+}
+
+/// Which of the paths below a prefix, or below a local folder, a job is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Select {
+    /// Keeps only paths that match, anchored at their start as Python's
+    /// `re.match` does.
+    pub regex: Option<String>,
+    /// Keeps only paths that match one of these globs; all of them without.
+    pub include: Vec<String>,
+    /// Drops paths that match one of these globs, also included ones.
+    pub exclude: Vec<String>,
+}
+
+impl Select {
+    /// Only what matches `regex`.
+    pub fn regex(regex: Option<String>) -> Self {
+        Self { regex, ..Self::default() }
+    }
+}
+
+/// What happens where the target of a transfer is already there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// It is replaced.
+    #[default]
+    Overwrite,
+    /// It stays, and counts as skipped.
+    Skip,
+    /// It stays, and the file fails.
+    Error,
+}
+
+/// What the store is told beside the bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Whoever asks pays (`x-amz-request-payer`).
+    pub request_payer: bool,
+    /// How the store encrypts what it is sent; its bucket's own rule without.
+    pub encryption: Option<Encryption>,
+    /// The storage class of what is sent, as the store names it.
+    pub storage_class: Option<String>,
+    /// The content type of what is sent; by file extension without.
+    pub content_type: Option<String>,
+}
+
+/// Encryption at the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// With the store's own keys (SSE-S3, `AES256`).
+    S3,
+    /// With a key of the key service (SSE-KMS); its default key without a
+    /// name.
+    Kms(Option<String>),
 }
 
 /// Objects below `remote`, into the existing folder `local`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct DownloadJob {
     /// `s3://bucket[/prefix]`; the other schemes of the contract parse and
     /// are refused as unsupported.
     pub remote: String,
     /// An existing folder.
     pub local: PathBuf,
-    /// Keeps only keys whose path below the prefix matches, anchored at its
-    /// start as Python's `re.match` does.
-    pub regex: Option<String>,
+    /// Which of them.
+    pub select: Select,
     /// Skip files that are already there with the same content.
     pub resume: bool,
+    /// What happens to a target that is already there.
+    pub if_exists: IfExists,
+    /// Plan and count, and tell each file as an event; move nothing.
+    pub dry_run: bool,
+    /// Bytes a second over all of the job's connections, at most.
+    pub limit_bytes_per_s: Option<u64>,
+    /// What the store is told beside the bytes.
+    pub store: StoreOptions,
     /// Overrides the engine's own access for this job.
     pub access: Option<Access>,
     /// Told of retries, skips and refusals.
@@ -40,14 +105,22 @@ pub struct DownloadJob {
 }
 
 /// Local files and folders, below `remote`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct UploadJob {
     /// `s3://bucket[/prefix]`.
     pub remote: String,
     /// Files, folders, or `folder/*` for a folder's content.
     pub local: Vec<PathBuf>,
-    /// As for downloads, on the path that follows the prefix.
-    pub regex: Option<String>,
+    /// Which of them, by the path that follows the prefix.
+    pub select: Select,
+    /// What happens to a target that is already there.
+    pub if_exists: IfExists,
+    /// Plan and count, and tell each file as an event; move nothing.
+    pub dry_run: bool,
+    /// Bytes a second over all of the job's connections, at most.
+    pub limit_bytes_per_s: Option<u64>,
+    /// What the store is told beside the bytes.
+    pub store: StoreOptions,
     /// Overrides the engine's own access for this job.
     pub access: Option<Access>,
     /// Told of retries, skips and refusals.
@@ -59,14 +132,56 @@ pub struct UploadJob {
 pub struct ListJob {
     /// `s3://bucket[/prefix]`.
     pub remote: String,
-    /// As for downloads.
-    pub regex: Option<String>,
+    /// Which of them.
+    pub select: Select,
     /// Stop at the first `/` after the prefix when false.
     pub recursive: bool,
+    /// What the store is told beside the question.
+    pub store: StoreOptions,
     /// Overrides the engine's own access for this job.
     pub access: Option<Access>,
     /// Receives each object, in the store's order.
     pub each: Arc<dyn Fn(ListedObject) + Send + Sync>,
+}
+
+/// Objects at or below `remote`, removed from the store.
+#[derive(Clone, Default)]
+pub struct DeleteJob {
+    /// `s3://bucket[/prefix]`.
+    pub remote: String,
+    /// Which of them.
+    pub select: Select,
+    /// Count, and tell each object as an event; remove nothing.
+    pub dry_run: bool,
+    /// What the store is told beside the names.
+    pub store: StoreOptions,
+    /// Overrides the engine's own access for this job.
+    pub access: Option<Access>,
+    /// Told of retries and refusals.
+    pub observer: Option<Observer>,
+}
+
+/// Whether `remote` may be used as `purpose` says. Ends well when it may, and
+/// with the reason as its error when not.
+#[derive(Clone, Default)]
+pub struct CheckJob {
+    /// `s3://bucket[/prefix]`.
+    pub remote: String,
+    /// What it would be used for; without, only whether the bucket answers.
+    pub purpose: Option<Purpose>,
+    /// Overrides the engine's own access for this job.
+    pub access: Option<Access>,
+}
+
+/// What access is checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Objects are read.
+    Read,
+    /// Objects are written, and read.
+    Write,
+    /// Objects are removed.
+    Delete,
 }
 
 /// One line of a listing.

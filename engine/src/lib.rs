@@ -48,5 +48,5 @@ pub mod worker;
 pub use config::{EngineConfig, IoChoice};
 pub use engine::{Engine, JobHandle};
 pub use error::{Error, ErrorKind, Result, RetryClass};
-pub use job::{DownloadJob, Job, ListJob, ListedObject, UploadJob};
+pub use job::{CheckJob, DeleteJob, DownloadJob, Job, ListJob, ListedObject, UploadJob};
 pub use report::{FileFailure, IoReport, JobEvent, Progress, Report, Usage, Verification};

@@ -26,6 +26,8 @@
 pub mod connection;
 pub mod error;
 pub mod http1;
+pub mod names;
+pub mod network;
 pub mod origin;
 pub mod patience;
 pub mod response;
@@ -33,6 +35,7 @@ pub mod transport;
 
 pub use connection::Connection;
 pub use error::NetError;
+pub use network::Network;
 pub use origin::Origin;
 pub use patience::Patience;
 pub use response::Response;

@@ -44,9 +44,10 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::job::StoreOptions;
 use crate::mem::Buffer;
 use crate::net::http1::RequestHead;
-use crate::net::{Origin, Patience, Response};
+use crate::net::{Network, Origin, Patience, Response};
 use crate::ring::Ring;
 use fault::{Fault, Subject};
 use sign::Unsigned;
@@ -57,6 +58,27 @@ const ERROR_BODY_BYTES_MAX: usize = 8 << 10;
 /// virtual-host addressing.
 const ORIGINS_MAX: usize = 8;
 
+/// Whom a shard talks to and how; made on the control thread, mailed to
+/// shards.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// Scheme, host, region, addressing.
+    pub endpoint: Arc<Endpoint>,
+    /// What to sign with.
+    pub credentials: CredentialsSnapshot,
+    /// Names, proxies and trust.
+    pub network: Network,
+    /// What is sent along with requests.
+    pub options: Arc<StoreOptions>,
+}
+
+impl Contact {
+    /// A contact over the machine's own network, without options.
+    pub fn new(endpoint: Arc<Endpoint>, credentials: CredentialsSnapshot) -> Self {
+        Self { endpoint, credentials, network: Network::default(), options: Arc::default() }
+    }
+}
+
 /// Origins by host, the oldest first.
 type Origins = Vec<(String, Rc<Origin>)>;
 
@@ -66,6 +88,8 @@ pub struct Store {
     ring: Ring,
     endpoint: Arc<Endpoint>,
     credentials: CredentialsSnapshot,
+    network: Network,
+    options: Arc<StoreOptions>,
     patience: Patience,
     clock: Clock,
     origins: Rc<RefCell<Origins>>,
@@ -73,9 +97,10 @@ pub struct Store {
 
 impl Store {
     /// A store on `ring`.
-    pub fn new(ring: Ring, endpoint: Arc<Endpoint>, credentials: CredentialsSnapshot) -> Self {
+    pub fn new(ring: Ring, contact: Contact) -> Self {
+        let Contact { endpoint, credentials, network, options } = contact;
         let (patience, clock, origins) = (Patience::DEFAULT, Clock::System, Rc::default());
-        Self { ring, endpoint, credentials, patience, clock, origins }
+        Self { ring, endpoint, credentials, network, options, patience, clock, origins }
     }
 
     /// The same store, whose requests are signed at `clock`'s time.
@@ -103,7 +128,9 @@ impl Store {
         if origins.len() == ORIGINS_MAX {
             origins.remove(0);
         }
-        let origin = Origin::new(self.ring.clone(), host, self.endpoint.port(), self.patience);
+        let network = self.network.clone();
+        let port = self.endpoint.port();
+        let origin = Origin::new(self.ring.clone(), network, host, port, self.patience);
         origins.push((host.to_owned(), Rc::clone(&origin)));
         origin
     }

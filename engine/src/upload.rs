@@ -42,7 +42,7 @@ pub use parts::PartsDone;
 use crate::digest::Algorithm;
 use crate::error::Result;
 use crate::ring::Fd;
-use crate::s3::{CredentialsSnapshot, Endpoint};
+use crate::s3::Contact;
 use crate::site::Site;
 use walk::Stamp;
 
@@ -57,10 +57,8 @@ pub const LANES_MAX: u32 = 8;
 
 /// What every shard is told of an upload.
 pub struct Brief {
-    /// Whom to tell.
-    pub endpoint: Arc<Endpoint>,
-    /// With which credentials.
-    pub credentials: CredentialsSnapshot,
+    /// Whom to tell, and how.
+    pub contact: Contact,
 }
 
 /// One file to upload.

@@ -39,7 +39,8 @@ fn route(
 ) -> osmo_engine::Result<Route> {
     let file = CredentialFile::parse("config.yaml", FILE).unwrap();
     let uri = Uri::parse(uri).unwrap();
-    let access = Access { endpoint_url: flag.map(str::to_owned), config_file: None };
+    let access =
+        Access { endpoint_url: flag.map(str::to_owned), config_file: None, ..Access::default() };
     Route::of(&access, &environment(variables), file.profile(uri.profile()), &uri)
 }
 
@@ -118,7 +119,7 @@ fn a_named_file_must_exist_and_the_folder_s_need_not() {
         Environment { config_dir: Some(folder.path().to_owned()), ..Environment::default() };
     assert!(CredentialFile::load(&Access::default(), &unset).is_ok());
     let missing: PathBuf = folder.path().join("nowhere.yaml");
-    let named = Access { endpoint_url: None, config_file: Some(missing) };
+    let named = Access { endpoint_url: None, config_file: Some(missing), ..Access::default() };
     let fault = CredentialFile::load(&named, &unset).unwrap_err();
     assert_eq!(fault.kind(), ErrorKind::Config);
     assert!(fault.to_string().contains("nowhere.yaml"), "{fault}");

@@ -7,6 +7,7 @@ mod scripted;
 use std::process::Command;
 
 use osmo_engine::config::Access;
+use osmo_engine::job::StoreOptions;
 use osmo_engine::s3::open;
 use osmo_engine::uri::Uri;
 use scripted::{Peer, Server, answer, script};
@@ -35,9 +36,15 @@ fn ambient_child() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match open(&Access::default(), &Uri::parse("s3://bkt").unwrap()).await {
+        match open(&Access::default(), &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
+            .await
+        {
             Ok(opened) => {
-                println!("opened {} {}", opened.endpoint.url(), opened.endpoint.region());
+                println!(
+                    "opened {} {}",
+                    opened.contact.endpoint.url(),
+                    opened.contact.endpoint.region()
+                );
                 println!("head {:?}", opened.control.head("bkt", "k").await.unwrap());
             }
             Err(fault) => println!("refused {:?} {:?}: {fault}", fault.kind(), fault.class()),

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use osmo_engine::access::Environment;
 use osmo_engine::config::Access;
+use osmo_engine::job::StoreOptions;
 use osmo_engine::s3::{Control, PartDone, open, open_control, open_in};
 use osmo_engine::uri::Uri;
 use osmo_engine::{Error, ErrorKind};
@@ -37,7 +38,7 @@ fn access(endpoint_url: Option<String>, file: &str) -> (tempfile::TempDir, Acces
     let folder = tempfile::tempdir().unwrap();
     let config_file = folder.path().join("config.yaml");
     std::fs::write(&config_file, file).unwrap();
-    (folder, Access { endpoint_url, config_file: Some(config_file) })
+    (folder, Access { endpoint_url, config_file: Some(config_file), ..Access::default() })
 }
 
 fn once(answer: Vec<u8>) -> Vec<Script> {
@@ -214,7 +215,8 @@ fn opening(endpoint: Option<&str>, file: &str, uri: &str) -> Error {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_folder, access) = access(endpoint.map(str::to_owned), file);
     let uri = Uri::parse(uri).unwrap();
-    let opened = runtime.block_on(open_in(&access, &Environment::default(), &uri));
+    let opened =
+        runtime.block_on(open_in(&access, &Environment::default(), &uri, &StoreOptions::default()));
     opened.err().expect("it cannot be opened")
 }
 
@@ -239,7 +241,10 @@ fn nobody_at_the_endpoint_is_unreachable() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_folder, access) = access(Some(format!("http://{free}")), ENTRY);
     let fault = runtime.block_on(async {
-        let control = open_control(&access, &Uri::parse("s3://bkt").unwrap()).await.unwrap();
+        let control =
+            open_control(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
+                .await
+                .unwrap();
         control.list("bkt", "", None, None).await.unwrap_err()
     });
     assert_eq!(fault.kind(), ErrorKind::Unreachable);

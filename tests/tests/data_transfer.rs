@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use osmo_controller::store::{FileStore, StoreConfig, StoreServer};
 use osmo_engine::config::Access;
+use osmo_engine::job::{Select, StoreOptions};
 use osmo_engine::report::JobEvent;
 use osmo_engine::{
     DownloadJob, Engine, EngineConfig, ErrorKind, IoChoice, Job, ListJob, Report, Result, UploadJob,
@@ -57,6 +58,7 @@ impl Store {
         Access {
             endpoint_url: Some(self.endpoint.clone()),
             config_file: Some(self.folder.path().join("config.yaml")),
+            ..Access::default()
         }
     }
 
@@ -104,22 +106,15 @@ fn download_job(
     let job = DownloadJob {
         remote: remote.into(),
         local: local.into(),
-        regex: regex.map(Into::into),
+        select: Select::regex(regex.map(Into::into)),
         resume,
-        access: None,
-        observer: None,
+        ..DownloadJob::default()
     };
     engine.submit(Job::Download(job)).wait()
 }
 
 fn upload(engine: &Engine, remote: &str, local: PathBuf) -> Result<Report> {
-    let job = UploadJob {
-        remote: remote.into(),
-        local: vec![local],
-        regex: None,
-        access: None,
-        observer: None,
-    };
+    let job = UploadJob { remote: remote.into(), local: vec![local], ..UploadJob::default() };
     engine.submit(Job::Upload(job)).wait()
 }
 
@@ -186,8 +181,9 @@ fn a_tree_goes_up_and_comes_back_equal() {
         let into = Arc::clone(&names);
         let list = ListJob {
             remote: "s3://bkt/p/d".into(),
-            regex: None,
+            select: Select::default(),
             recursive: true,
+            store: StoreOptions::default(),
             access: None,
             each: Arc::new(move |object| into.lock().unwrap().push(object.key)),
         };
@@ -270,10 +266,8 @@ fn a_cancelled_download_leaves_nothing_behind() {
         let job = DownloadJob {
             remote: "s3://bkt/p".into(),
             local: dest.path().into(),
-            regex: None,
-            resume: false,
-            access: None,
             observer: Some(Arc::new(|event: JobEvent| eprintln!("{event:?}"))),
+            ..DownloadJob::default()
         };
         let handle = engine.submit(Job::Download(job));
         let look = handle.watcher();

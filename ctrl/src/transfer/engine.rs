@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use osmo_engine::config::Access;
+use osmo_engine::job::Select;
 use osmo_engine::{DownloadJob, Engine, EngineConfig, Job, JobEvent, Progress, UploadJob};
 use osmo_protocol::events::Phase;
 use osmo_protocol::logger::LineType;
@@ -30,8 +31,8 @@ impl EngineMover {
     }
 
     fn job(&self, order: &Order, resume: bool) -> Job {
-        let (remote, regex) = (order.url.clone(), order.regex.clone());
-        let access = Some(Access { endpoint_url: None, config_file: order.config.clone() });
+        let (remote, select) = (order.url.clone(), Select::regex(order.regex.clone()));
+        let access = Some(Access { config_file: order.config.clone(), ..Access::default() });
         let line = match order.phase {
             Phase::Download => LineType::Download,
             _ => LineType::Upload,
@@ -43,11 +44,26 @@ impl EngineMover {
         match order.phase {
             Phase::Download => {
                 let local = order.local.clone();
-                Job::Download(DownloadJob { remote, local, regex, resume, access, observer })
+                Job::Download(DownloadJob {
+                    remote,
+                    local,
+                    select,
+                    resume,
+                    access,
+                    observer,
+                    ..DownloadJob::default()
+                })
             }
             _ => {
                 let local = vec![order.local.clone()];
-                Job::Upload(UploadJob { remote, local, regex, access, observer })
+                Job::Upload(UploadJob {
+                    remote,
+                    local,
+                    select,
+                    access,
+                    observer,
+                    ..UploadJob::default()
+                })
             }
         }
     }

@@ -35,6 +35,7 @@ fn start(common: &Common) -> Result<Engine, Error> {
         access: Access {
             endpoint_url: common.endpoint_url.clone(),
             config_file: common.config_file.clone(),
+            ..Access::default()
         },
         ..EngineConfig::default()
     })?;

@@ -16,7 +16,7 @@ use crate::digest::Algorithm;
 use crate::disk::{PartialFolder, commit};
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::{DownloadJob, ListJob, ListedObject, UploadJob};
+use crate::job::{CheckJob, DeleteJob, DownloadJob, ListJob, ListedObject, UploadJob};
 use crate::object::Object;
 use crate::path::{self, Filter, Source};
 use crate::s3::{self, ObjectInfo};
@@ -86,19 +86,14 @@ pub(super) async fn download(
     cancel: &Notify,
 ) -> Result<()> {
     let uri = Uri::parse(&job.remote)?;
-    let filter = Filter::new(job.regex.as_deref())?;
+    let filter = Filter::new(job.select.regex.as_deref())?;
     let tally = orders.tally();
     let local = job.local.clone();
     let folder = blocking(move || PartialFolder::open(&local, &mut Chance::from_clock())).await?;
     let access = job.access.as_ref().unwrap_or(access);
-    let opened = unless(cancel, tally, s3::open(access, &uri)).await?;
+    let opened = unless(cancel, tally, s3::open(access, &uri, &job.store)).await?;
     let desk = Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally));
-    let brief = Arc::new(download::Brief {
-        endpoint: opened.endpoint,
-        credentials: opened.credentials,
-        folder,
-        resume: job.resume,
-    });
+    let brief = Arc::new(download::Brief { contact: opened.contact, folder, resume: job.resume });
     let plan = plan_downloads(&desk, (&job.remote, uri.prefix()), &filter, &brief, orders);
     let planned = unless(cancel, tally, plan).await;
     tally.plan_ended();
@@ -161,18 +156,15 @@ pub(super) async fn upload(
     cancel: &Notify,
 ) -> Result<()> {
     let uri = Uri::parse(&job.remote)?;
-    let filter = Filter::new(job.regex.as_deref())?;
+    let filter = Filter::new(job.select.regex.as_deref())?;
     let sources = sources(&job)?;
     let tally = orders.tally();
     let access = job.access.as_ref().unwrap_or(access);
-    let opened = unless(cancel, tally, s3::open(access, &uri)).await?;
+    let opened = unless(cancel, tally, s3::open(access, &uri, &job.store)).await?;
     let uploader = Uploader {
         desk: Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally)),
         prefix: uri.prefix(),
-        brief: Arc::new(upload::Brief {
-            endpoint: opened.endpoint,
-            credentials: opened.credentials,
-        }),
+        brief: Arc::new(upload::Brief { contact: opened.contact }),
         orders,
     };
     let mut in_parts = JoinSet::new();
@@ -256,6 +248,16 @@ impl Uploader<'_> {
     }
 }
 
+/// Objects out of a store.
+pub(super) async fn delete(job: &DeleteJob) -> Result<()> {
+    Err(Error::new(ErrorKind::Unsupported, format!("cannot delete {} yet", job.remote)))
+}
+
+/// Whether a store may be used.
+pub(super) async fn check(job: &CheckJob) -> Result<()> {
+    Err(Error::new(ErrorKind::Unsupported, format!("cannot check {} yet", job.remote)))
+}
+
 /// Names below a prefix.
 pub(super) async fn list(
     job: &ListJob,
@@ -264,9 +266,9 @@ pub(super) async fn list(
     cancel: &Notify,
 ) -> Result<()> {
     let uri = Uri::parse(&job.remote)?;
-    let filter = Filter::new(job.regex.as_deref())?;
+    let filter = Filter::new(job.select.regex.as_deref())?;
     let access = job.access.as_ref().unwrap_or(access);
-    let control = unless(cancel, tally, s3::open_control(access, &uri)).await?;
+    let control = unless(cancel, tally, s3::open_control(access, &uri, &job.store)).await?;
     let desk = Desk::new(control, uri.bucket().into(), Arc::clone(tally));
     unless(cancel, tally, names(&desk, uri.prefix(), &filter, job)).await?;
     tally.plan_ended();

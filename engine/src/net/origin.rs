@@ -1,13 +1,14 @@
 //! One host and port: its addresses and its idle connections.
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::connection::{Connection, SendStop};
 use super::error::NetError;
 use super::http1::RequestHead;
+use super::network::Network;
 use super::patience::Patience;
 use super::response::Response;
 use super::transport::{Glance, Transport};
@@ -24,6 +25,7 @@ const ADDRESS_TRIES_MAX: usize = 4;
 /// A host and port, on one ring.
 pub struct Origin {
     ring: Ring,
+    network: Network,
     host: String,
     port: u16,
     patience: Patience,
@@ -34,9 +36,16 @@ pub struct Origin {
 
 impl Origin {
     /// An origin; nothing is resolved or connected yet.
-    pub fn new(ring: Ring, host: impl Into<String>, port: u16, patience: Patience) -> Rc<Self> {
+    pub fn new(
+        ring: Ring,
+        network: Network,
+        host: impl Into<String>,
+        port: u16,
+        patience: Patience,
+    ) -> Rc<Self> {
         Rc::new(Self {
             ring,
+            network,
             host: host.into(),
             port,
             patience,
@@ -156,9 +165,10 @@ impl Origin {
         {
             return Ok(Rc::clone(known));
         }
-        let (host, port) = (self.host.clone(), self.port);
+        let (names, host, port) = (self.network.names.clone(), self.host.clone(), self.port);
         let lookup = self.ring.on_worker(move || {
-            (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
+            let found = names.lookup_blocking(&host)?;
+            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>())
         });
         let mut found = match self.ring.within(self.patience.resolve, lookup).await {
             Some(found) => found.map_err(|source| self.unresolved(source))?,

@@ -11,6 +11,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::Region;
 
+use super::Contact;
 use super::control::Control;
 use super::credentials::CredentialsSnapshot;
 use super::endpoint::{self, Endpoint};
@@ -18,17 +19,17 @@ use super::sdk::SdkControl;
 use crate::access::{Addressing, CredentialFile, Environment, Route};
 use crate::config::Access;
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::StoreOptions;
+use crate::net::Network;
 use crate::uri::{Scheme, Uri};
 
 const REGION_DEFAULT: &str = "us-east-1";
 
-/// A store that can be asked; endpoint and credentials go to the shards.
+/// A store that can be asked; the contact goes to the shards.
 #[derive(Clone)]
 pub struct Opened {
-    /// Whom to talk to.
-    pub endpoint: Arc<Endpoint>,
-    /// What to sign with.
-    pub credentials: CredentialsSnapshot,
+    /// How shards reach it.
+    pub contact: Contact,
     /// Everything but object bytes.
     pub control: Rc<dyn Control>,
 }
@@ -40,15 +41,20 @@ pub struct Opened {
 /// [`ErrorKind::Config`] for a malformed file, URL or setting,
 /// [`ErrorKind::Denied`] without credentials, [`ErrorKind::Unsupported`] for
 /// another scheme than s3 and for an https endpoint.
-pub async fn open(access: &Access, uri: &Uri) -> Result<Opened> {
-    open_in(access, Environment::get(), uri).await
+pub async fn open(access: &Access, uri: &Uri, options: &StoreOptions) -> Result<Opened> {
+    open_in(access, Environment::get(), uri, options).await
 }
 
 /// [`open`] in a given environment.
 ///
 /// # Errors
 /// As [`open`].
-pub async fn open_in(access: &Access, environment: &Environment, uri: &Uri) -> Result<Opened> {
+pub async fn open_in(
+    access: &Access,
+    environment: &Environment,
+    uri: &Uri,
+    options: &StoreOptions,
+) -> Result<Opened> {
     let plan = Plan::of(access, environment, uri)?;
     let url = match &plan.route.endpoint {
         Some((_, url)) => url.clone(),
@@ -58,8 +64,12 @@ pub async fn open_in(access: &Access, environment: &Environment, uri: &Uri) -> R
     Endpoint::new(&url, REGION_DEFAULT, plan.route.addressing)?;
     let asked = plan.ask().await?;
     Ok(Opened {
-        endpoint: Arc::new(Endpoint::new(&url, &asked.region, plan.route.addressing)?),
-        credentials: asked.credentials.clone(),
+        contact: Contact {
+            endpoint: Arc::new(Endpoint::new(&url, &asked.region, plan.route.addressing)?),
+            credentials: asked.credentials.clone(),
+            network: Network::open(access)?,
+            options: Arc::new(options.clone()),
+        },
         control: Rc::new(asked.control(&plan.route)),
     })
 }
@@ -68,7 +78,11 @@ pub async fn open_in(access: &Access, environment: &Environment, uri: &Uri) -> R
 ///
 /// # Errors
 /// As [`open`], https excepted.
-pub async fn open_control(access: &Access, uri: &Uri) -> Result<Rc<dyn Control>> {
+pub async fn open_control(
+    access: &Access,
+    uri: &Uri,
+    _options: &StoreOptions,
+) -> Result<Rc<dyn Control>> {
     let plan = Plan::of(access, Environment::get(), uri)?;
     if let Some((_, url)) = &plan.route.endpoint {
         endpoint::check(url)?;

@@ -20,11 +20,11 @@ use crate::worker::{Brief, JobId, Work};
 
 impl Brief {
     pub(super) fn store(&self, ring: &Ring) -> Store {
-        let (endpoint, credentials) = match self {
-            Self::Download(brief) => (&brief.endpoint, &brief.credentials),
-            Self::Upload(brief) => (&brief.endpoint, &brief.credentials),
+        let contact = match self {
+            Self::Download(brief) => &brief.contact,
+            Self::Upload(brief) => &brief.contact,
         };
-        Store::new(ring.clone(), Arc::clone(endpoint), credentials.clone())
+        Store::new(ring.clone(), contact.clone())
     }
 }
 

@@ -9,7 +9,7 @@ use osmo_engine::net::Patience;
 use osmo_engine::range::Range;
 use osmo_engine::ring::Ring;
 use osmo_engine::s3::{
-    CredentialsSnapshot, Endpoint, GetHead, GetRequest, PutDone, PutRequest, Store,
+    Contact, CredentialsSnapshot, Endpoint, GetHead, GetRequest, PutDone, PutRequest, Store,
 };
 use osmo_engine::{Error, IoChoice};
 
@@ -52,7 +52,7 @@ pub(crate) fn each_driver(
         let pool = Pool::new(4, BUFFER_BYTES).unwrap();
         ring.block_on(async {
             let credentials = CredentialsSnapshot::fixed("id", "secret", None);
-            let store = Store::new(ring.clone(), Arc::new(endpoint), credentials);
+            let store = Store::new(ring.clone(), Contact::new(Arc::new(endpoint), credentials));
             let bench = Bench { ring: ring.clone(), store, lease: Rc::new(pool.lease(4).await) };
             test(&bench).await;
         });

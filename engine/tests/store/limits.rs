@@ -7,7 +7,7 @@ use std::time::Duration;
 use osmo_engine::access::Addressing;
 use osmo_engine::mem::Pool;
 use osmo_engine::ring::Ring;
-use osmo_engine::s3::{CredentialsSnapshot, Endpoint, Store};
+use osmo_engine::s3::{Contact, CredentialsSnapshot, Endpoint, Store};
 use osmo_engine::{ErrorKind, IoChoice, RetryClass};
 
 use crate::bench::{
@@ -120,7 +120,7 @@ fn nobody_at_the_endpoint_is_unreachable_and_named() {
             let endpoint = Endpoint::new(&url, "us-east-1", Addressing::Path).unwrap();
             let fault = ring.block_on(async {
                 let anonymous = CredentialsSnapshot::anonymous();
-                let store = Store::new(ring.clone(), Arc::new(endpoint), anonymous);
+                let store = Store::new(ring.clone(), Contact::new(Arc::new(endpoint), anonymous));
                 let lease = Rc::new(pool.lease(4).await);
                 let bench = Bench { ring: ring.clone(), store, lease };
                 get(&bench, &get_request(None), 100).await.unwrap_err()
@@ -181,7 +181,7 @@ fn every_address_of_a_name_is_tried() {
         let pool = Pool::new(4, BUFFER_BYTES).unwrap();
         ring.block_on(async {
             let anonymous = CredentialsSnapshot::anonymous();
-            let store = Store::new(ring.clone(), Arc::new(endpoint), anonymous);
+            let store = Store::new(ring.clone(), Contact::new(Arc::new(endpoint), anonymous));
             let lease = Rc::new(pool.lease(4).await);
             let bench = Bench { ring: ring.clone(), store, lease };
             for _ in 0..2 {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use osmo_engine::job::Select;
 use osmo_engine::report::JobEvent;
 use osmo_engine::{DownloadJob, Error, ErrorKind, Job, JobHandle, Report, UploadJob};
 
@@ -33,10 +34,10 @@ pub(super) fn download(flags: Download) -> Result<(), Error> {
     let job = DownloadJob {
         remote,
         local,
-        regex: transfer.regex.take(),
+        select: Select::regex(transfer.regex.take()),
         resume,
-        access: None,
         observer: Some(observer(tell.clone())),
+        ..DownloadJob::default()
     };
     let handle = engine.submit(Job::Download(job));
     finish(handle, tell, &news, (&transfer, &common), Direction::Download)
@@ -49,9 +50,9 @@ pub(super) fn upload(flags: Upload) -> Result<(), Error> {
     let job = UploadJob {
         remote,
         local,
-        regex: transfer.regex.take(),
-        access: None,
+        select: Select::regex(transfer.regex.take()),
         observer: Some(observer(tell.clone())),
+        ..UploadJob::default()
     };
     let handle = engine.submit(Job::Upload(job));
     finish(handle, tell, &news, (&transfer, &common), Direction::Upload)
