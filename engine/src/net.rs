@@ -31,6 +31,7 @@ pub mod network;
 pub mod origin;
 pub mod patience;
 pub mod response;
+pub mod tls;
 pub mod transport;
 
 pub use connection::Connection;

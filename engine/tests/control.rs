@@ -22,7 +22,9 @@ fn with_store<T>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let out = runtime.block_on(async {
         let (_folder, access) = access(Some(server.url()), ENTRY);
-        let opened = open(&access, &Uri::parse("s3://bkt").unwrap()).await.unwrap();
+        let opened = open(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
+            .await
+            .unwrap();
         test(opened.control).await
     });
     drop(runtime);

@@ -4,12 +4,15 @@
 use crate::config::Access;
 use crate::error::Result;
 use crate::net::names::Names;
+use crate::net::tls::Tls;
 
 /// Names, proxies and trust. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     /// Names to addresses.
     pub names: Names,
+    /// Which certificates are trusted.
+    pub tls: Tls,
 }
 
 impl Network {
@@ -17,7 +20,7 @@ impl Network {
     ///
     /// # Errors
     /// `Config` for certificates or settings that cannot be read.
-    pub fn open(_access: &Access) -> Result<Self> {
-        Ok(Self::default())
+    pub fn open(access: &Access) -> Result<Self> {
+        Ok(Self { tls: Tls::open(access)?, ..Self::default() })
     }
 }
