@@ -57,4 +57,23 @@ pub struct Access {
     pub insecure: bool,
     /// Send requests unsigned, whatever credentials there are.
     pub anonymous: bool,
+    /// How a store is made to check what is sent to it.
+    pub checksum: ChecksumChoice,
+}
+
+/// How uploads are checked on their way (`docs/SEMANTICS.md` has the table).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChecksumChoice {
+    /// The best way that the store takes.
+    #[default]
+    Auto,
+    /// CRC64NVME behind the bytes, or before them; nothing less.
+    Trailer,
+    /// CRC64NVME before the bytes; nothing less.
+    Header,
+    /// MD5 before the bytes; nothing else.
+    ContentMd5,
+    /// Nothing: files count as unverifiable unless the store names a checksum
+    /// by itself.
+    None,
 }

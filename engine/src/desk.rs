@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Retry, RetryPolicy, given_up};
-use crate::s3::{Control, ObjectInfo, Page, PartDone};
+use crate::s3::{Completed, Control, ObjectInfo, Page, PartDone, Rung};
 use crate::tally::Tally;
 
 /// The longest wait for the end of an upload that was given up. The job has
@@ -88,10 +88,10 @@ impl Desk {
     ///
     /// # Errors
     /// As [`Desk::list`].
-    pub async fn create(&self, key: &str, content_type: &str) -> Result<String> {
+    pub async fn create(&self, key: &str, content_type: &str, rung: Rung) -> Result<String> {
         let lost = Cell::new(false);
         let create = async || {
-            let created = self.control.create(&self.bucket, key, content_type).await;
+            let created = self.control.create(&self.bucket, key, content_type, rung).await;
             let kind = created.as_ref().err().map(Error::kind);
             lost.set(lost.get() || kind == Some(ErrorKind::Unreachable));
             created
@@ -115,10 +115,10 @@ impl Desk {
         key: &str,
         upload: &str,
         parts: &[PartDone],
-        crc64nvme: &str,
-    ) -> Result<Option<String>> {
+        crc64nvme: Option<&str>,
+    ) -> Result<Completed> {
         let complete = async || {
-            let crc = Some(crc64nvme.to_owned());
+            let crc = crc64nvme.map(str::to_owned);
             self.control.complete(&self.bucket, key, upload, parts.to_vec(), crc).await
         };
         self.ask(key, complete).await

@@ -60,6 +60,9 @@ pub enum RetryClass {
     Changed,
     /// The bytes do not match their checksum: fetch or send them again.
     Corrupt,
+    /// The store does not understand how the bytes are to be checked: send
+    /// them with another checksum.
+    Checksum,
     /// Something has run out, the disk first of all: no attempt helps before
     /// there is room.
     Budget,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Access;
+use crate::error::{Error, ErrorKind, Result};
 use crate::report::JobEvent;
 
 /// Called on an engine thread for each notable [`JobEvent`]; must not block.
@@ -66,6 +67,45 @@ pub struct StoreOptions {
     pub storage_class: Option<String>,
     /// The content type of what is sent; by file extension without.
     pub content_type: Option<String>,
+}
+
+/// Characters of an option's value.
+const OPTION_CHARS_MAX: usize = 1024;
+
+impl StoreOptions {
+    /// Whether every value can stand in a request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for one that is empty, longer than 1,024
+    /// characters, or holds anything but printable ASCII.
+    pub fn check(&self) -> Result<()> {
+        let key = match &self.encryption {
+            Some(Encryption::Kms(key)) => key.as_ref(),
+            Some(Encryption::S3) | None => None,
+        };
+        let values = [
+            ("content type", self.content_type.as_ref()),
+            ("storage class", self.storage_class.as_ref()),
+            ("key of the key service", key),
+        ];
+        for (name, value) in values {
+            let Some(value) = value else { continue };
+            let printable = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            if value.trim() != value || value.is_empty() || !printable {
+                let sentence = format!(
+                    "the {name} {value:?} cannot be sent: name it in printable ASCII, without \
+                     spaces around it"
+                );
+                return Err(Error::new(ErrorKind::Usage, sentence));
+            }
+            if value.len() > OPTION_CHARS_MAX {
+                let sentence =
+                    format!("the {name} is longer than {OPTION_CHARS_MAX} characters: shorten it");
+                return Err(Error::new(ErrorKind::Usage, sentence));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Encryption at the store.

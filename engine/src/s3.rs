@@ -19,11 +19,13 @@
 //! Limits: error bodies are read up to 8 KiB; object bytes move over plain
 //! HTTP only, and an https endpoint is refused, never downgraded.
 
+pub mod checksum;
 pub mod control;
 pub mod credentials;
 pub mod encode;
 pub mod endpoint;
 pub mod fault;
+mod framing;
 pub mod get;
 pub mod open;
 pub mod put;
@@ -31,7 +33,8 @@ mod sdk;
 pub mod sign;
 mod xml;
 
-pub use control::{Answer, Control, ObjectInfo, Page, PartDone};
+pub use checksum::{Checks, Proof, Rung};
+pub use control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
 pub use credentials::CredentialsSnapshot;
 pub use endpoint::Endpoint;
 pub use get::{GetBody, GetHead, GetRequest};
@@ -70,12 +73,15 @@ pub struct Contact {
     pub network: Network,
     /// What is sent along with requests.
     pub options: Arc<StoreOptions>,
+    /// How the store checks what it is sent.
+    pub checks: Arc<Checks>,
 }
 
 impl Contact {
     /// A contact over the machine's own network, without options.
     pub fn new(endpoint: Arc<Endpoint>, credentials: CredentialsSnapshot) -> Self {
-        Self { endpoint, credentials, network: Network::default(), options: Arc::default() }
+        let (network, options, checks) = (Network::default(), Arc::default(), Arc::default());
+        Self { endpoint, credentials, network, options, checks }
     }
 }
 
@@ -90,6 +96,7 @@ pub struct Store {
     credentials: CredentialsSnapshot,
     network: Network,
     options: Arc<StoreOptions>,
+    checks: Arc<Checks>,
     patience: Patience,
     clock: Clock,
     origins: Rc<RefCell<Origins>>,
@@ -98,9 +105,14 @@ pub struct Store {
 impl Store {
     /// A store on `ring`.
     pub fn new(ring: Ring, contact: Contact) -> Self {
-        let Contact { endpoint, credentials, network, options } = contact;
+        let Contact { endpoint, credentials, network, options, checks } = contact;
         let (patience, clock, origins) = (Patience::DEFAULT, Clock::System, Rc::default());
-        Self { ring, endpoint, credentials, network, options, patience, clock, origins }
+        Self { ring, endpoint, credentials, network, options, checks, patience, clock, origins }
+    }
+
+    /// How the store checks what it is sent.
+    pub fn checks(&self) -> &Arc<Checks> {
+        &self.checks
     }
 
     /// The same store, whose requests are signed at `clock`'s time.
@@ -142,8 +154,24 @@ impl Store {
 
     /// What a refusal says, in the store's own words where it has any.
     async fn explain(&self, response: Response, subject: Subject<'_>) -> (Error, Buffer) {
+        self.explain_put(response, subject, Rung::None).await
+    }
+
+    /// The same for a body that was checked by `rung`.
+    async fn explain_put(
+        &self,
+        response: Response,
+        subject: Subject<'_>,
+        rung: Rung,
+    ) -> (Error, Buffer) {
         let head = response.head().clone();
         let (body, scratch) = response.finish_with_text(ERROR_BODY_BYTES_MAX).await;
-        (Fault::from_answer(&head, &body).into_error(&self.endpoint, subject), scratch)
+        let fault = Fault::from_answer(&head, &body);
+        (fault.into_error_of(&self.endpoint, subject, rung), scratch)
+    }
+
+    /// The field that says who pays, where it is whoever asks.
+    fn payer(&self) -> Option<(&'static str, String)> {
+        self.options.request_payer.then(|| ("x-amz-request-payer", "requester".to_owned()))
     }
 }

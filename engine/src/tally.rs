@@ -13,6 +13,7 @@ use crate::report::{FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification
 pub struct Tally {
     planned: AtomicBool,
     cancelled: AtomicBool,
+    unchecked: AtomicBool,
     files_total: AtomicU64,
     files_done: AtomicU64,
     files_skipped: AtomicU64,
@@ -43,6 +44,7 @@ impl Tally {
         Self {
             planned: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
+            unchecked: AtomicBool::new(false),
             files_total: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             files_skipped: AtomicU64::new(0),
@@ -121,6 +123,13 @@ impl Tally {
     /// A remark on the whole job.
     pub fn note(&self, remark: impl Into<String>) {
         self.tell(JobEvent::Note(remark.into()));
+    }
+
+    /// A file went up unchecked; the job remarks on the first one.
+    pub fn unchecked(&self, remark: &str) {
+        if !self.unchecked.swap(true, Ordering::Relaxed) {
+            self.note(remark);
+        }
     }
 
     fn tell(&self, event: JobEvent) {

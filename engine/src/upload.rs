@@ -5,16 +5,18 @@
 //!  control thread   plan     file → one request, or parts and an upload id
 //!  ─────────────────────────────────────────────────────────────────────────
 //!  shard thread     read     Part → Loaded      file bytes in leased buffers
-//!                   seal     Loaded → Sealed    CRC64NVME known before sending
+//!                   seal     Loaded → Sealed    CRC64NVME, MD5, or later
 //!                   send     Sealed → Sent      PUT, the answer reviewed
 //!  ─────────────────────────────────────────────────────────────────────────
 //!  control thread   publish  all Sent → completed, or aborted
 //! ```
 //!
-//! A part that fits its buffers is read once and kept until it is sent; a
-//! larger one is read twice, first for the digest and then for the wire, the
-//! second time from the page cache, and digested again so that a change in
-//! between is noticed.
+//! A part that fits its buffers is read once and kept until it is sent. A
+//! larger one is read once where its checksum may follow it; else twice, first
+//! for the digest and then for the wire, the second time from the page cache,
+//! and digested again so that a change in between is noticed. Which way an
+//! endpoint takes is on [`crate::s3::checksum`]'s ladder; a part that is
+//! refused goes one rung down, a multipart upload that is begins anew.
 //!
 //! It is not a sync: nothing is deleted in the store and objects of the same
 //! key are always replaced.
@@ -29,6 +31,7 @@ mod parts;
 pub mod plan;
 pub mod publish;
 pub mod read;
+mod review;
 pub mod seal;
 pub mod send;
 pub mod walk;
@@ -39,10 +42,9 @@ use std::sync::Arc;
 pub use content_type::content_type;
 pub use parts::PartsDone;
 
-use crate::digest::Algorithm;
 use crate::error::Result;
 use crate::ring::Fd;
-use crate::s3::Contact;
+use crate::s3::{Contact, Rung};
 use crate::site::Site;
 use walk::Stamp;
 
@@ -82,6 +84,8 @@ pub struct PartsOrder {
     pub file: FileOrder,
     /// The multipart upload's id.
     pub upload: Arc<str>,
+    /// How the store was told that parts are checked.
+    pub rung: Rung,
     /// Receives the acknowledged parts.
     pub reply: tokio::sync::oneshot::Sender<Result<PartsDone>>,
 }
@@ -106,7 +110,6 @@ impl Uploads {
     pub async fn file(&self, order: &FileOrder) {
         match self.whole(order).await {
             Ok(verified) => {
-                let verified = verified.map(Algorithm::name);
                 self.site.tally.done(order.stamp.bytes, verified);
             }
             Err(error) => self.site.tally.failed(&order.name, &error),

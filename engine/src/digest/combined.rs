@@ -27,6 +27,11 @@ impl Combined {
         self.covered += digest.bytes();
     }
 
+    /// Bytes collected.
+    pub fn covered(&self) -> u64 {
+        self.covered
+    }
+
     /// The whole's value; `None` while bytes are missing.
     pub fn value(&self) -> Option<u64> {
         (self.covered == self.bytes).then_some(self.value)

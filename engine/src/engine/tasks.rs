@@ -1,6 +1,7 @@
 //! The kinds of job, on the control thread: open the store, plan, send orders,
 //! wait for their end.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use crate::clock::Chance;
 use crate::config::Access;
 use crate::desk::{Desk, cancelled};
-use crate::digest::Algorithm;
 use crate::disk::{PartialFolder, commit};
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
@@ -225,10 +225,10 @@ impl Uploader<'_> {
 
     async fn file(&self, file: upload::FileOrder, in_parts: &mut JoinSet<()>) -> Result<()> {
         let bytes = file.stamp.bytes;
-        let brief = Brief::Upload(Arc::clone(&self.brief));
+        let brief = Arc::clone(&self.brief);
         if upload::plan::cut(bytes).parts() == 1 {
             let place = self.orders.place().await?;
-            return self.orders.send(brief, Work::File(file), bytes, place);
+            return self.orders.send(Brief::Upload(brief), Work::File(file), bytes, place);
         }
         while in_parts.len() >= MULTIPART_MAX {
             in_parts.join_next().await;
@@ -237,10 +237,17 @@ impl Uploader<'_> {
         let (desk, orders) = (self.desk.clone(), Rc::clone(self.orders));
         in_parts.spawn_local(async move {
             let name = file.name.clone();
-            let order = async |work| orders.send(brief, Work::Parts(work), bytes, place);
+            let place = Cell::new(Some(place));
+            let order = async |work| {
+                let place = match place.take() {
+                    Some(place) => place,
+                    None => orders.place().await?,
+                };
+                orders.send(Brief::Upload(Arc::clone(&brief)), Work::Parts(work), bytes, place)
+            };
             let tally = orders.tally();
-            match upload::publish::in_parts(&desk, file, order).await {
-                Ok(verified) => tally.done(bytes, verified.map(Algorithm::name)),
+            match upload::publish::in_parts(&desk, &brief.contact.checks, &file, order).await {
+                Ok(verified) => tally.done(bytes, verified),
                 Err(error) => tally.failed(&name, &error),
             }
         });

@@ -90,6 +90,7 @@ impl Retry {
             // expire, so a refusal is final; the rest says so itself.
             RetryClass::Auth
             | RetryClass::Changed
+            | RetryClass::Checksum
             | RetryClass::Budget
             | RetryClass::Cancelled
             | RetryClass::Fatal => return None,
@@ -104,7 +105,8 @@ pub fn given_up(attempts: u32, error: Error) -> Error {
     if attempts < 2 {
         return error;
     }
-    Error::new(error.kind(), format!("gave up after {attempts} attempts")).because(error)
+    let (kind, class) = (error.kind(), error.class());
+    Error::new(kind, format!("gave up after {attempts} attempts")).in_class(class).because(error)
 }
 
 #[cfg(test)]
@@ -126,6 +128,7 @@ mod tests {
         for class in [
             RetryClass::Auth,
             RetryClass::Changed,
+            RetryClass::Checksum,
             RetryClass::Budget,
             RetryClass::Cancelled,
             RetryClass::Fatal,

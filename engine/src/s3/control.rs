@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::checksum::Rung;
 use crate::error::Result;
 
 /// A boxed answer; local to the control thread.
@@ -47,6 +48,23 @@ pub struct PartDone {
     pub crc64nvme: Option<String>,
 }
 
+impl PartDone {
+    /// Without its checksum.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self { crc64nvme: None, ..self }
+    }
+}
+
+/// What a store says of an object whose parts it has put together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completed {
+    /// The object's entity tag.
+    pub etag: Option<String>,
+    /// The whole object's CRC64NVME, base64.
+    pub crc64nvme: Option<String>,
+}
+
 /// The control plane of one store.
 pub trait Control {
     /// Up to 1,000 keys that start with `prefix`, after the page token `next`.
@@ -61,16 +79,18 @@ pub trait Control {
     /// The object under exactly this key, `None` if there is none.
     fn head<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, Option<ObjectInfo>>;
 
-    /// Begins a multipart upload and names it.
+    /// Begins a multipart upload, whose parts will be checked by `rung`, and
+    /// names it.
     fn create<'a>(
         &'a self,
         bucket: &'a str,
         key: &'a str,
         content_type: &'a str,
+        rung: Rung,
     ) -> Answer<'a, String>;
 
-    /// Ends a multipart upload; answers the object's entity tag. The whole
-    /// object's CRC64NVME (base64), if given, is sent for the store to check.
+    /// Ends a multipart upload. The whole object's CRC64NVME (base64), if
+    /// given, is sent for the store to check.
     fn complete<'a>(
         &'a self,
         bucket: &'a str,
@@ -78,7 +98,7 @@ pub trait Control {
         upload: &'a str,
         parts: Vec<PartDone>,
         crc64nvme: Option<String>,
-    ) -> Answer<'a, Option<String>>;
+    ) -> Answer<'a, Completed>;
 
     /// Gives a multipart upload up; one that is already gone is fine.
     fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()>;

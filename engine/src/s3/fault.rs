@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::checksum::Rung;
 use super::endpoint::Endpoint;
 use super::xml;
 use crate::error::{Error, ErrorKind, RetryClass};
@@ -37,6 +38,8 @@ pub struct Fault {
     pub message: Option<String>,
     /// The region that the bucket is in, where the store tells.
     pub region: Option<String>,
+    /// The field or argument that it refuses, where the store tells.
+    pub about: Option<String>,
 }
 
 impl Fault {
@@ -52,6 +55,7 @@ impl Fault {
             code: xml::text(&document, "Code"),
             message: xml::text(&document, "Message"),
             region: region.map(str::to_owned).or_else(|| xml::text(&document, "Region")),
+            about: xml::text(&document, "Header").or_else(|| xml::text(&document, "ArgumentName")),
         }
     }
 
@@ -123,12 +127,80 @@ impl Fault {
         }
     }
 
-    /// The failure, ready to be shown.
-    pub fn into_error(self, endpoint: &Endpoint, subject: Subject<'_>) -> Error {
-        self.error_at(endpoint.url(), endpoint.region(), subject)
+    /// Whether it refuses a body for the way in which it is checked, and not
+    /// for what it holds: a checksum that does not match is no such refusal.
+    pub fn refuses(&self, rung: Rung) -> bool {
+        let words: &[&str] = match rung {
+            Rung::Trailer => {
+                let framing = matches!(
+                    self.code.as_deref(),
+                    Some(
+                        "XAmzContentSHA256Mismatch"
+                            | "MalformedTrailerError"
+                            | "InvalidChunkSizeError"
+                            | "IncompleteBody"
+                            | "MissingContentLength"
+                    )
+                );
+                if framing || self.status == 411 {
+                    return true;
+                }
+                &["checksum", "crc64", "trailer", "chunk", "encoding", "content-sha256"]
+            }
+            Rung::Header => &["checksum", "crc64", "content-md5"],
+            Rung::ContentMd5 => &["content-md5", "checksum"],
+            Rung::None => return false,
+        };
+        self.blames(words)
     }
 
-    pub(super) fn error_at(self, endpoint: &str, region: &str, subject: Subject<'_>) -> Error {
+    /// Whether something in the request's form is to blame that one of `words`
+    /// names, or that nothing is named for.
+    fn blames(&self, words: &[&str]) -> bool {
+        let form = match self.code.as_deref() {
+            Some(code) => matches!(
+                code,
+                "NotImplemented"
+                    | "InvalidArgument"
+                    | "InvalidRequest"
+                    | "InvalidHeader"
+                    | "UnsupportedHeader"
+                    | "MissingDigest"
+                    | "MissingContentMD5"
+            ),
+            None => matches!(self.status, 400 | 501),
+        };
+        let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
+        let (code, about, message) = (lower(&self.code), lower(&self.about), lower(&self.message));
+        if !form || message.contains("match") {
+            return false;
+        }
+        let named = |text: &str| words.iter().any(|word| text.contains(word));
+        if !about.is_empty() {
+            return named(&about);
+        }
+        // S3's own sentence for a field that it does not implement names none.
+        let vague = message.is_empty() || message.contains("a header you provided implies");
+        code.starts_with("missing") || named(&message) || self.status == 501 && vague
+    }
+
+    /// The failure, ready to be shown.
+    pub fn into_error(self, endpoint: &Endpoint, subject: Subject<'_>) -> Error {
+        self.into_error_of(endpoint, subject, Rung::None)
+    }
+
+    /// The failure of a request whose body was checked by `rung`.
+    pub fn into_error_of(self, endpoint: &Endpoint, subject: Subject<'_>, rung: Rung) -> Error {
+        self.error_at(endpoint.url(), endpoint.region(), subject, rung)
+    }
+
+    pub(super) fn error_at(
+        self,
+        endpoint: &str,
+        region: &str,
+        subject: Subject<'_>,
+        rung: Rung,
+    ) -> Error {
         let kind = self.kind();
         let sentence = match kind {
             ErrorKind::Denied => self.denied(endpoint, subject),
@@ -152,6 +224,7 @@ impl Fault {
         let class = match (kind, self.code.as_deref()) {
             // Fresh credentials do not set a clock.
             (_, Some("RequestTimeTooSkewed")) => RetryClass::Fatal,
+            _ if self.refuses(rung) => RetryClass::Checksum,
             (kind, _) => kind.class(),
         };
         Error::new(kind, sentence).in_class(class).because(self)

@@ -94,7 +94,8 @@ impl Store {
     pub async fn get(&self, request: &GetRequest, scratch: Buffer) -> Given2<GetBody> {
         let target = self.endpoint.target(&request.bucket, &request.key);
         let unsigned = match fields(request) {
-            Ok(fields) => {
+            Ok(mut fields) => {
+                fields.extend(self.payer());
                 Unsigned { method: Method::Get, target: &target, query: String::new(), fields }
             }
             Err(fault) => return Err((fault, Some(scratch))),

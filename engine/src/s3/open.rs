@@ -12,6 +12,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_s3::config::Region;
 
 use super::Contact;
+use super::checksum::{self, Checks};
 use super::control::Control;
 use super::credentials::CredentialsSnapshot;
 use super::endpoint::{self, Endpoint};
@@ -55,6 +56,7 @@ pub async fn open_in(
     uri: &Uri,
     options: &StoreOptions,
 ) -> Result<Opened> {
+    options.check()?;
     let plan = Plan::of(access, environment, uri)?;
     let url = match &plan.route.endpoint {
         Some((_, url)) => url.clone(),
@@ -69,8 +71,9 @@ pub async fn open_in(
             credentials: asked.credentials.clone(),
             network: Network::open(access)?,
             options: Arc::new(options.clone()),
+            checks: checks(access, &plan.route, &url),
         },
-        control: Rc::new(asked.control(&plan.route)),
+        control: Rc::new(asked.control(&plan.route, options)),
     })
 }
 
@@ -81,14 +84,15 @@ pub async fn open_in(
 pub async fn open_control(
     access: &Access,
     uri: &Uri,
-    _options: &StoreOptions,
+    options: &StoreOptions,
 ) -> Result<Rc<dyn Control>> {
+    options.check()?;
     let plan = Plan::of(access, Environment::get(), uri)?;
     if let Some((_, url)) = &plan.route.endpoint {
         endpoint::check(url)?;
     }
     let asked = plan.ask().await?;
-    Ok(Rc::new(asked.control(&plan.route)))
+    Ok(Rc::new(asked.control(&plan.route, options)))
 }
 
 /// What can be known without asking anybody.
@@ -147,11 +151,18 @@ struct Asked {
 }
 
 impl Asked {
-    fn control(&self, route: &Route) -> SdkControl {
+    fn control(&self, route: &Route, options: &StoreOptions) -> SdkControl {
         let url = route.endpoint.as_ref().map(|(_, url)| url.as_str());
         let by_path = route.addressing == Addressing::Path;
-        SdkControl::new(url, &self.region, by_path, self.provider.clone())
+        SdkControl::new(url, &self.region, by_path, self.provider.clone(), options)
     }
+}
+
+/// What is known of how the store at `url` checks uploads. Trailers are
+/// trusted to AWS itself alone, and over TLS.
+fn checks(access: &Access, route: &Route, url: &str) -> Arc<Checks> {
+    let trailers = route.endpoint.is_none() && url.starts_with("https://");
+    checksum::remembered(url, access.checksum, trailers)
 }
 
 async fn profile_region() -> String {

@@ -1,12 +1,20 @@
 //! PUT of an object or of a part, on the ring.
+//!
+//! There is no `Expect: 100-continue`: it would cost every part a round trip,
+//! and a wait for it at stores that never answer it. A store that refuses
+//! early is noticed while the body goes out, so that what is wasted is what
+//! the socket's buffers hold.
 
 use std::sync::Arc;
 
+use super::checksum::{Proof, Rung};
 use super::encode;
 use super::fault::Subject;
+use super::framing;
 use super::get::checksums;
 use super::sign::Unsigned;
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::Encryption;
 use crate::mem::{Buffer, Slice};
 use crate::net::connection::SendStop;
 use crate::net::http1::Method;
@@ -25,10 +33,9 @@ pub struct PutRequest {
     pub part: Option<(Arc<str>, i32)>,
     /// The exact body length.
     pub body_bytes: u64,
-    /// CRC64NVME of the body, base64; the store must refuse a body that
-    /// differs.
-    pub crc64nvme: String,
-    /// Sent with whole objects.
+    /// The store must refuse a body that differs.
+    pub proof: Proof,
+    /// Sent with whole objects, unless the store's options name another.
     pub content_type: Option<String>,
 }
 
@@ -50,6 +57,9 @@ pub struct Put {
     bucket: Arc<str>,
     key: Arc<str>,
     left: u64,
+    body_bytes: u64,
+    rung: Rung,
+    trailed: bool,
 }
 
 impl Put {
@@ -72,9 +82,30 @@ impl Put {
         }
     }
 
+    /// Sends what follows a body whose proof is [`Proof::Trailer`], through
+    /// `scratch`: its CRC64NVME, base64.
+    pub async fn trail(&mut self, crc64nvme: &str, mut scratch: Buffer) -> (Result<()>, Buffer) {
+        let end = framing::end(self.body_bytes, crc64nvme);
+        if self.left > 0 || self.rung != Rung::Trailer || scratch.len() < end.len() {
+            let fault = Error::new(ErrorKind::Internal, "a PUT got a trailer out of turn");
+            return (Err(fault), scratch);
+        }
+        scratch[..end.len()].copy_from_slice(end.as_bytes());
+        let slice = Slice { buffer: scratch, start: 0, end: end.len() };
+        let (sent, scratch) = self.connection.send_all(slice).await;
+        match sent {
+            Ok(()) => {
+                self.trailed = true;
+                (Ok(()), scratch)
+            }
+            Err(SendStop::Failed(fault)) => (Err(self.lost(fault)), scratch),
+            Err(SendStop::Answered) => self.early(scratch).await,
+        }
+    }
+
     /// Reads the answer into `scratch` and gives the connection back.
     pub async fn finish(self, scratch: Buffer) -> (Result<PutDone>, Buffer) {
-        if self.left > 0 {
+        if self.left > 0 || self.trailed != (self.rung == Rung::Trailer) {
             let fault = Error::new(ErrorKind::Internal, "a PUT got fewer bytes than it announced");
             return (Err(fault), scratch);
         }
@@ -89,7 +120,7 @@ impl Put {
                 // and close once they have said so.
                 response.abandon();
             }
-            let (refusal, scratch) = self.store.explain(response, self.subject()).await;
+            let (refusal, scratch) = self.explain(response).await;
             return (Err(refusal), scratch);
         }
         let etag = head.field("etag").map(str::to_owned);
@@ -109,8 +140,12 @@ impl Put {
         if (200..300).contains(&response.head().status) {
             return (Err(self.lost(NetError::Unanswered)), response.finish());
         }
-        let (refusal, buffer) = self.store.explain(response, self.subject()).await;
+        let (refusal, buffer) = self.explain(response).await;
         (Err(refusal), buffer)
+    }
+
+    async fn explain(&self, response: Response) -> (Error, Buffer) {
+        self.store.explain_put(response, self.subject(), self.rung).await
     }
 
     async fn answer(&self, scratch: Buffer) -> std::result::Result<Response, (NetError, Buffer)> {
@@ -140,10 +175,13 @@ impl Store {
             method: Method::Put,
             target: &target,
             query: query(request),
-            fields: fields(request),
+            fields: self.put_fields(request),
         };
         let head = match self.sign(&unsigned) {
-            Ok(head) => head,
+            Ok(head) => match request.proof {
+                Proof::Trailer => head.followed_by(&framing::start(request.body_bytes)),
+                _ => head,
+            },
             Err(fault) => return (Err(fault), scratch),
         };
         let origin = self.origin(&target.host);
@@ -172,6 +210,9 @@ impl Store {
                         bucket: Arc::clone(&request.bucket),
                         key: Arc::clone(&request.key),
                         left: request.body_bytes,
+                        body_bytes: request.body_bytes,
+                        rung: request.proof.rung(),
+                        trailed: false,
                     };
                     return (Ok(put), scratch);
                 }
@@ -186,14 +227,52 @@ fn query(request: &PutRequest) -> String {
     })
 }
 
-fn fields(request: &PutRequest) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("content-length", request.body_bytes.to_string()),
-        ("x-amz-checksum-crc64nvme", request.crc64nvme.clone()),
-        ("x-amz-sdk-checksum-algorithm", "CRC64NVME".to_owned()),
-    ];
-    if let (None, Some(kind)) = (&request.part, &request.content_type) {
-        fields.push(("content-type", kind.clone()));
+fn checked(request: &PutRequest) -> Vec<(&'static str, String)> {
+    let bytes = request.body_bytes;
+    let length = |bytes: u64| ("content-length", bytes.to_string());
+    let algorithm = || ("x-amz-sdk-checksum-algorithm", "CRC64NVME".to_owned());
+    match &request.proof {
+        Proof::Trailer => vec![
+            length(framing::framed_bytes(bytes)),
+            ("content-encoding", "aws-chunked".to_owned()),
+            ("x-amz-decoded-content-length", bytes.to_string()),
+            ("x-amz-trailer", framing::TRAILER.to_owned()),
+            algorithm(),
+        ],
+        Proof::Header(crc) => {
+            vec![length(bytes), ("x-amz-checksum-crc64nvme", crc.clone()), algorithm()]
+        }
+        Proof::ContentMd5(md5) => vec![length(bytes), ("content-md5", md5.clone())],
+        Proof::None => vec![length(bytes)],
     }
-    fields
 }
+
+impl Store {
+    fn put_fields(&self, request: &PutRequest) -> Vec<(&'static str, String)> {
+        let mut fields = checked(request);
+        fields.extend(self.payer());
+        if request.part.is_some() {
+            return fields;
+        }
+        // What follows belongs to an object; that of a multipart upload was
+        // told when the upload began.
+        let options = &self.options;
+        let kind = options.content_type.as_ref().or(request.content_type.as_ref());
+        fields.extend(kind.map(|kind| ("content-type", kind.clone())));
+        let class = options.storage_class.as_ref();
+        fields.extend(class.map(|class| ("x-amz-storage-class", class.clone())));
+        match &options.encryption {
+            None => {}
+            Some(Encryption::S3) => fields.push((ENCRYPTION, "AES256".to_owned())),
+            Some(Encryption::Kms(key)) => {
+                fields.push((ENCRYPTION, "aws:kms".to_owned()));
+                let key = key.as_ref();
+                fields.extend(key.map(|key| (ENCRYPTION_KEY, key.clone())));
+            }
+        }
+        fields
+    }
+}
+
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+const ENCRYPTION_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";

@@ -14,12 +14,14 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
-    EncodingType,
+    EncodingType, RequestPayer, ServerSideEncryption, StorageClass,
 };
 
-use super::control::{Answer, Control, ObjectInfo, Page, PartDone};
+use super::checksum::Rung;
+use super::control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use crate::error::{ErrorKind, Result};
+use crate::job::{Encryption, StoreOptions};
 use crate::net::Patience;
 use outcome::Outcome;
 
@@ -30,16 +32,18 @@ const PAGE_KEYS: i32 = 1_000;
 pub(super) struct SdkControl {
     client: Client,
     outcome: Outcome,
+    options: StoreOptions,
 }
 
 impl SdkControl {
     /// A client for `url` (AWS without one), whose requests are signed with
-    /// what `provider` has.
+    /// what `provider` has and carry what `options` say.
     pub(super) fn new(
         url: Option<&str>,
         region: &str,
         by_path: bool,
         provider: SharedCredentialsProvider,
+        options: &StoreOptions,
     ) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Patience::DEFAULT.connect)
@@ -58,7 +62,11 @@ impl SdkControl {
             .timeout_config(timeouts);
         config.set_endpoint_url(url.map(str::to_owned));
         let outcome = Outcome::new(url.unwrap_or("AWS S3"), region);
-        Self { client: Client::from_conf(config.build()), outcome }
+        Self { client: Client::from_conf(config.build()), outcome, options: options.clone() }
+    }
+
+    fn payer(&self) -> Option<RequestPayer> {
+        self.options.request_payer.then_some(RequestPayer::Requester)
     }
 }
 
@@ -81,6 +89,7 @@ impl Control for SdkControl {
                 .set_continuation_token(next.clone())
                 .encoding_type(EncodingType::Url)
                 .max_keys(PAGE_KEYS)
+                .set_request_payer(self.payer())
                 .send()
                 .await
                 .map_err(|fault| self.outcome.error(fault, subject))?;
@@ -98,6 +107,7 @@ impl Control for SdkControl {
                 .bucket(bucket)
                 .key(key)
                 .checksum_mode(ChecksumMode::Enabled)
+                .set_request_payer(self.payer())
                 .send()
                 .await;
             match answer {
@@ -115,20 +125,28 @@ impl Control for SdkControl {
         bucket: &'a str,
         key: &'a str,
         content_type: &'a str,
+        rung: Rung,
     ) -> Answer<'a, String> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
+            let options = &self.options;
+            let (encryption, encryption_key) = encryption(options);
+            let class = options.storage_class.as_deref().map(StorageClass::from);
             let answer = self
                 .client
                 .create_multipart_upload()
                 .bucket(bucket)
                 .key(key)
-                .content_type(content_type)
-                .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-                .checksum_type(ChecksumType::FullObject)
+                .content_type(options.content_type.as_deref().unwrap_or(content_type))
+                .set_checksum_algorithm(rung.is_crc().then_some(ChecksumAlgorithm::Crc64Nvme))
+                .set_checksum_type(rung.is_crc().then_some(ChecksumType::FullObject))
+                .set_request_payer(self.payer())
+                .set_server_side_encryption(encryption)
+                .set_ssekms_key_id(encryption_key)
+                .set_storage_class(class)
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject))?;
+                .map_err(|fault| self.outcome.error_of(fault, subject, in_head(rung.is_crc())))?;
             answer
                 .upload_id()
                 .filter(|id| !id.is_empty())
@@ -144,7 +162,7 @@ impl Control for SdkControl {
         upload: &'a str,
         parts: Vec<PartDone>,
         crc64nvme: Option<String>,
-    ) -> Answer<'a, Option<String>> {
+    ) -> Answer<'a, Completed> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
             let whole = crc64nvme.is_some();
@@ -157,21 +175,30 @@ impl Control for SdkControl {
                 .upload_id(upload)
                 .set_checksum_crc64_nvme(crc64nvme)
                 .set_checksum_type(whole.then_some(ChecksumType::FullObject))
+                .set_request_payer(self.payer())
                 .multipart_upload(
                     CompletedMultipartUpload::builder().set_parts(Some(parts)).build(),
                 )
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject))?;
-            Ok(answer.e_tag().map(str::to_owned))
+                .map_err(|fault| self.outcome.error_of(fault, subject, in_head(whole)))?;
+            Ok(Completed {
+                etag: answer.e_tag().map(str::to_owned),
+                crc64nvme: answer.checksum_crc64_nvme().map(str::to_owned),
+            })
         })
     }
 
     fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:AbortMultipartUpload" };
-            let request =
-                self.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload);
+            let request = self
+                .client
+                .abort_multipart_upload()
+                .bucket(bucket)
+                .key(key)
+                .upload_id(upload)
+                .set_request_payer(self.payer());
             match request.send().await {
                 Ok(_) => Ok(()),
                 Err(fault) => match self.outcome.error(fault, subject) {
@@ -201,6 +228,20 @@ impl SdkControl {
             modified_s: answer.last_modified().map(aws_smithy_types::DateTime::secs),
             checksums: checksums(answer),
         })
+    }
+}
+
+/// The calls around a multipart upload name CRC64NVME in their heads, or they
+/// name nothing.
+fn in_head(crc: bool) -> Rung {
+    if crc { Rung::Header } else { Rung::None }
+}
+
+fn encryption(options: &StoreOptions) -> (Option<ServerSideEncryption>, Option<String>) {
+    match &options.encryption {
+        None => (None, None),
+        Some(Encryption::S3) => (Some(ServerSideEncryption::Aes256), None),
+        Some(Encryption::Kms(key)) => (Some(ServerSideEncryption::AwsKms), key.clone()),
     }
 }
 

@@ -19,7 +19,8 @@ use crate::net::http1::{Method, RequestHead};
 pub struct Unsigned<'a> {
     /// The method. A GET's or HEAD's empty body is signed; a PUT's body is
     /// not (`UNSIGNED-PAYLOAD`): its checksum header is, and the store checks
-    /// the body against that.
+    /// the body against that. One that announces a trailer (`x-amz-trailer`)
+    /// is `STREAMING-UNSIGNED-PAYLOAD-TRAILER`.
     pub method: Method,
     /// Where it goes.
     pub target: &'a Target,
@@ -54,8 +55,15 @@ pub fn sign(
         for (name, value) in signature(unsigned, &target, credentials, region, at)? {
             head.field(&name, &value).map_err(refused)?;
         }
+    } else if trails(unsigned) {
+        // Not only signed: it says what the body looks like.
+        head.field("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER").map_err(refused)?;
     }
     Ok(head.end())
+}
+
+fn trails(unsigned: &Unsigned<'_>) -> bool {
+    unsigned.fields.iter().any(|(name, _)| *name == "x-amz-trailer")
 }
 
 fn signature(
@@ -80,6 +88,7 @@ fn signature(
         .map_err(unsignable)?
         .into();
     let body = match unsigned.method {
+        Method::Put if trails(unsigned) => SignableBody::StreamingUnsignedPayloadTrailer,
         Method::Put => SignableBody::UnsignedPayload,
         Method::Get | Method::Head => SignableBody::Bytes(b""),
     };

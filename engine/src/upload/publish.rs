@@ -6,39 +6,60 @@ use tokio::sync::oneshot;
 
 use crate::desk::{Desk, cancelled};
 use crate::digest::Algorithm;
-use crate::error::{Error, ErrorKind, Result};
-use crate::upload::{FileOrder, PartsDone, PartsOrder, content_type};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::s3::{Checks, Completed, ObjectInfo, Rung};
+use crate::upload::{FileOrder, PartsDone, PartsOrder, content_type, review};
 
 /// Uploads one file in parts: begins the upload, hands the parts to a shard
 /// through `order`, and completes what it acknowledged; an upload that does
-/// not get there is given up, so that the store keeps no half of it.
+/// not get there is given up, so that the store keeps no half of it. One whose
+/// checksums the store refuses begins anew with others. Answers the checksum
+/// that the store confirmed.
 ///
 /// # Errors
 /// The store's, or the shard's.
 pub async fn in_parts(
     desk: &Desk,
-    file: FileOrder,
-    order: impl AsyncFnOnce(PartsOrder) -> Result<()>,
-) -> Result<Option<Algorithm>> {
-    let key = Arc::clone(&file.key);
-    let bytes = file.stamp.bytes;
-    let upload: Arc<str> = desk.create(&key, content_type(&key)).await?.into();
+    checks: &Checks,
+    file: &FileOrder,
+    order: impl AsyncFn(PartsOrder) -> Result<()>,
+) -> Result<Option<&'static str>> {
+    let mut rung = checks.rung();
+    loop {
+        let error = match attempt(desk, file, rung, &order).await {
+            Err(error) if error.class() == RetryClass::Checksum => error,
+            ended => return ended,
+        };
+        if desk.tally().cancelled() {
+            return Err(cancelled());
+        }
+        // What an upload is told of trailers and of headers is the same.
+        rung = checks.below(rung.max(Rung::Header), error)?;
+    }
+}
+
+async fn attempt(
+    desk: &Desk,
+    file: &FileOrder,
+    rung: Rung,
+    order: &impl AsyncFn(PartsOrder) -> Result<()>,
+) -> Result<Option<&'static str>> {
+    let key = &file.key;
+    let upload: Arc<str> = desk.create(key, content_type(key), rung).await?.into();
     let (reply, answer) = oneshot::channel();
-    let sent = match order(PartsOrder { file, upload: Arc::clone(&upload), reply }).await {
+    let parts = PartsOrder { file: file.clone(), upload: Arc::clone(&upload), rung, reply };
+    let sent = match order(parts).await {
         Ok(()) => answer.await.unwrap_or_else(|_| Err(lost())),
         Err(error) => Err(error),
     };
     let ended = match sent {
-        Ok(done) => complete(desk, &key, &upload, bytes, &done).await.map(|()| done.confirmed),
+        Ok(done) => complete(desk, file, &upload, &done, rung).await,
         Err(error) => Err(error),
     };
-    match ended {
-        Ok(confirmed) => Ok(confirmed.then_some(Algorithm::Crc64Nvme)),
-        Err(error) => {
-            desk.abort(&key, &upload).await;
-            Err(error)
-        }
+    if ended.is_err() {
+        desk.abort(key, &upload).await;
     }
+    ended
 }
 
 /// A shard answers for every order, also for those it stops.
@@ -48,26 +69,92 @@ fn lost() -> Error {
 
 async fn complete(
     desk: &Desk,
-    key: &str,
+    file: &FileOrder,
     upload: &str,
-    bytes: u64,
     done: &PartsDone,
-) -> Result<()> {
+    rung: Rung,
+) -> Result<Option<&'static str>> {
     if desk.tally().cancelled() {
         return Err(cancelled());
     }
-    let error = match desk.complete(key, upload, &done.parts, &done.crc64nvme).await {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    // An answer that was lost on its way: the upload is gone because it was
-    // completed, and the object is there.
-    if error.kind() == ErrorKind::NotFound
-        && let Ok(Some(info)) = desk.head(key).await
-        && info.bytes == bytes
-        && info.checksums.iter().any(|(_, value)| *value == done.crc64nvme)
-    {
-        return Ok(());
+    let whole = rung.is_crc().then_some(done.crc64nvme.as_str());
+    let mut answer = desk.complete(&file.key, upload, &done.parts, whole).await;
+    if answer.as_ref().is_err_and(|error| error.class() == RetryClass::Checksum) {
+        // Its parts were checked; only their sum cannot be.
+        let bare: Vec<_> = done.parts.iter().cloned().map(|part| part.bare()).collect();
+        answer = desk.complete(&file.key, upload, &bare, None).await;
     }
-    Err(error)
+    match answer {
+        Ok(completed) => look(desk, file, done, &completed).await,
+        // An answer that was lost on its way: the upload is gone because it
+        // was completed, and the object is there.
+        Err(error) if error.kind() == ErrorKind::NotFound => match desk.head(&file.key).await {
+            Ok(Some(info)) if is_ours(&info, file, done) => Ok(done.confirmed),
+            _ => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of the parts: the store's checksum over all of them, or at
+/// least their size.
+async fn look(
+    desk: &Desk,
+    file: &FileOrder,
+    done: &PartsDone,
+    completed: &Completed,
+) -> Result<Option<&'static str>> {
+    if let Some(same) = completed.crc64nvme.as_deref().and_then(|text| agrees(text, done)) {
+        return if same { Ok(Some(Algorithm::Crc64Nvme.name())) } else { Err(other(file)) };
+    }
+    let info = match desk.head(&file.key).await {
+        Ok(Some(info)) => info,
+        Ok(None) => {
+            let sentence = format!(
+                "the store acknowledged {} and does not have it: upload {} again",
+                file.key, file.name
+            );
+            return Err(Error::new(ErrorKind::Protocol, sentence));
+        }
+        // Whoever may write need not be allowed to read.
+        Err(_) => return Ok(done.confirmed),
+    };
+    // Somebody else's object is there by now: it says nothing about ours.
+    if matches!((&completed.etag, &info.etag), (Some(ours), Some(there)) if ours != there) {
+        return Ok(done.confirmed);
+    }
+    match checksum(&info, done) {
+        Some(false) => Err(other(file)),
+        _ if info.bytes != file.stamp.bytes => Err(other(file)),
+        Some(true) => Ok(Some(Algorithm::Crc64Nvme.name())),
+        None => Ok(done.confirmed),
+    }
+}
+
+fn other(file: &FileOrder) -> Error {
+    let sentence = format!(
+        "the store put the parts of {} together to something else than {}: upload it again",
+        file.key, file.name
+    );
+    Error::new(ErrorKind::Corrupt, sentence)
+}
+
+/// Whether a CRC64NVME is that of the whole; `None` for what is none of a
+/// whole.
+fn agrees(text: &str, done: &PartsDone) -> Option<bool> {
+    Algorithm::Crc64Nvme.decode(text).map(|_| text == done.crc64nvme)
+}
+
+fn checksum(info: &ObjectInfo, done: &PartsDone) -> Option<bool> {
+    let named = info.checksums.iter().find(|(name, _)| name == Algorithm::Crc64Nvme.name());
+    named.and_then(|(_, text)| agrees(text, done))
+}
+
+/// Whether an object is the one that the parts made.
+fn is_ours(info: &ObjectInfo, file: &FileOrder, done: &PartsDone) -> bool {
+    let etag = || {
+        let there = info.etag.as_deref().map(|etag| etag.trim_matches('"').to_ascii_lowercase());
+        there.is_some() && there == review::etag_of_parts(&done.parts)
+    };
+    info.bytes == file.stamp.bytes && checksum(info, done).unwrap_or_else(etag)
 }

@@ -5,11 +5,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mem::{Buffer, Lease, Slice};
 use crate::range::Range;
 use crate::ring::Fd;
-use crate::s3::{Put, PutDone, PutRequest};
+use crate::s3::{Proof, Put, PutRequest};
 use crate::site::Site;
 use crate::upload::FileOrder;
 use crate::upload::read::{changed, load, unchanged};
-use crate::upload::seal::{Sealed, absorb};
+use crate::upload::review;
+use crate::upload::seal::{Sealed, Sums, absorb};
 
 /// A part that the store has, and what it says of it. Made by `send` only.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub struct Sent {
     /// Its bytes and checksum.
     pub range: Range,
     pub(super) digest: Digest,
-    /// Whether the store named the same checksum.
-    pub confirmed: bool,
+    /// The checksum that the store confirmed.
+    pub confirmed: Option<&'static str>,
 }
 
 /// One attempt. After a failure `sealed` still seals the same bytes, held or
@@ -56,8 +57,21 @@ pub(super) async fn send(
     if let Err(error) = body {
         return (Err(error), scratch);
     }
+    let Some(sums) = &sealed.sums else { return (Err(unread()), scratch) };
+    let scratch = if request.proof == Proof::Trailer {
+        match put.trail(&review::text(&sums.crc), scratch).await {
+            (Ok(()), scratch) => scratch,
+            (Err(error), scratch) => return (Err(error), scratch),
+        }
+    } else {
+        scratch
+    };
     let (done, scratch) = put.finish(scratch).await;
-    (done.and_then(|done| review(done, sealed)), scratch)
+    let sent = done.and_then(|done| {
+        let confirmed = review::put(&done, sums, &request.proof)?;
+        Ok(Sent { etag: done.etag, range: sealed.range, digest: sums.crc.clone(), confirmed })
+    });
+    (sent, scratch)
 }
 
 /// Each buffer comes back from the wire to its place, for another attempt;
@@ -76,16 +90,17 @@ async fn held(put: &mut Put, slices: Vec<Slice>) -> (Result<()>, Vec<Slice>) {
     (ended, kept)
 }
 
+/// Reads the part, for the first time or again, and sends it.
 async fn again(
     site: &Site,
     fd: &Fd,
     order: &FileOrder,
     lease: &Lease,
     put: &mut Put,
-    sealed: &Sealed,
+    sealed: &mut Sealed,
 ) -> Result<()> {
     let range = sealed.range;
-    let mut digest = Digest::new(sealed.digest.algorithm());
+    let mut digest = Digest::new(Algorithm::Crc64Nvme);
     while digest.bytes() < range.len() {
         let left = Range { start: range.start + digest.bytes(), end: range.end };
         let loaded = load(&site.ring, fd, order, lease, left).await?;
@@ -93,7 +108,8 @@ async fn again(
         // Before the last bytes go, so that the store never completes a
         // request for a file that is half old, half new.
         if digest.bytes() == range.len() {
-            if digest.value() != sealed.digest.value() {
+            let known = sealed.sums.get_or_insert_with(|| Sums { crc: digest.clone(), md5: None });
+            if digest.value() != known.crc.value() {
                 return Err(changed(order));
             }
             unchanged(fd, order)?;
@@ -105,20 +121,6 @@ async fn again(
     Ok(())
 }
 
-fn review(done: PutDone, sealed: &Sealed) -> Result<Sent> {
-    let algorithm = Algorithm::Crc64Nvme;
-    let named = done.checksums.iter().find(|(name, _)| name == algorithm.name());
-    let named = named.and_then(|(_, text)| algorithm.decode(text));
-    if named.is_some_and(|value| value != sealed.digest.value()) {
-        return Err(Error::new(
-            ErrorKind::Corrupt,
-            "the store acknowledged other bytes than were sent (CRC64NVME differs)",
-        ));
-    }
-    Ok(Sent {
-        etag: done.etag,
-        range: sealed.range,
-        digest: sealed.digest.clone(),
-        confirmed: named.is_some(),
-    })
+fn unread() -> Error {
+    Error::new(ErrorKind::Internal, "a part was sent without being read")
 }

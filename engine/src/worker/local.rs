@@ -107,7 +107,7 @@ pub(super) async fn run(local: Result<Rc<Local>>, work: Work, tally: &Tally) {
             local.stop.race(side.file(&order)).await;
         }
         (Side::Up(side), Work::Parts(order)) => {
-            let ended = local.stop.race(side.parts(&order.file, &order.upload)).await;
+            let ended = local.stop.race(side.parts(&order.file, &order.upload, order.rung)).await;
             // Nobody waits any more only when the whole engine goes away.
             let _ = order.reply.send(ended.unwrap_or_else(|| Err(cancelled())));
         }

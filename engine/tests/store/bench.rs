@@ -9,7 +9,7 @@ use osmo_engine::net::Patience;
 use osmo_engine::range::Range;
 use osmo_engine::ring::Ring;
 use osmo_engine::s3::{
-    Contact, CredentialsSnapshot, Endpoint, GetHead, GetRequest, PutDone, PutRequest, Store,
+    Contact, CredentialsSnapshot, Endpoint, GetHead, GetRequest, Proof, PutDone, PutRequest, Store,
 };
 use osmo_engine::{Error, IoChoice};
 
@@ -116,7 +116,7 @@ pub(crate) fn put_request(bytes: u64) -> PutRequest {
         key: "k".into(),
         part: Some(("up/load".into(), 3)),
         body_bytes: bytes,
-        crc64nvme: "AAAAAAAAAAA=".to_owned(),
+        proof: Proof::Header("AAAAAAAAAAA=".to_owned()),
         content_type: Some("text/plain".to_owned()),
     }
 }

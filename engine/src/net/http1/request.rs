@@ -68,6 +68,13 @@ impl RequestHead {
         self
     }
 
+    /// Adds the first bytes of the body, which go out with an ended head.
+    #[must_use]
+    pub fn followed_by(mut self, body: &str) -> Self {
+        self.bytes.extend_from_slice(body.as_bytes());
+        self
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method

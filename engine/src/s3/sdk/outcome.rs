@@ -6,6 +6,7 @@ use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::{Error, ErrorKind};
+use crate::s3::Rung;
 use crate::s3::fault::{Fault, Subject};
 
 /// Where answers come from.
@@ -24,6 +25,19 @@ impl Outcome {
     where
         E: StdError + Send + Sync + 'static,
     {
+        self.error_of(fault, subject, Rung::None)
+    }
+
+    /// What a failed call means that is checked by `rung`.
+    pub(super) fn error_of<E>(
+        &self,
+        fault: SdkError<E, HttpResponse>,
+        subject: Subject<'_>,
+        rung: Rung,
+    ) -> Error
+    where
+        E: StdError + Send + Sync + 'static,
+    {
         let endpoint = &self.endpoint;
         match fault {
             SdkError::ServiceError(refusal) => {
@@ -34,6 +48,7 @@ impl Outcome {
                     endpoint,
                     &self.region,
                     subject,
+                    rung,
                 )
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
