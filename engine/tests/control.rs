@@ -9,7 +9,7 @@ use std::rc::Rc;
 use osmo_engine::access::Environment;
 use osmo_engine::config::Access;
 use osmo_engine::job::StoreOptions;
-use osmo_engine::s3::{Control, PartDone, open, open_control, open_in};
+use osmo_engine::s3::{Control, PartDone, Rung, open, open_control, open_in};
 use osmo_engine::uri::Uri;
 use osmo_engine::{Error, ErrorKind};
 use scripted::{Peer, Script, Server, answer, refusal, script};
@@ -172,7 +172,7 @@ fn a_multipart_upload_lives_its_life() {
         peer.closed();
     })];
     with_store(scripts, async |control| {
-        let upload = control.create("bkt", "k", "text/plain").await.unwrap();
+        let upload = control.create("bkt", "k", "text/plain", Rung::Header).await.unwrap();
         assert_eq!(upload, "VXBsb2Fk/SUQ+");
         let part = PartDone {
             number: 1,
@@ -180,8 +180,8 @@ fn a_multipart_upload_lives_its_life() {
             crc64nvme: Some("BBBBBBBBBBA=".to_owned()),
         };
         let whole = Some("AAAAAAAAAAA=".to_owned());
-        let etag = control.complete("bkt", "k", &upload, vec![part], whole).await.unwrap();
-        assert_eq!(etag.as_deref(), Some("\"3858f62230ac3c915f300c664312c11f-2\""));
+        let done = control.complete("bkt", "k", &upload, vec![part], whole).await.unwrap();
+        assert_eq!(done.etag.as_deref(), Some("\"3858f62230ac3c915f300c664312c11f-2\""));
         control.abort("bkt", "k", &upload).await.unwrap();
     });
 }

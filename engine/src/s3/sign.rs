@@ -57,7 +57,8 @@ pub fn sign(
         }
     } else if trails(unsigned) {
         // Not only signed: it says what the body looks like.
-        head.field("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER").map_err(refused)?;
+        head.field("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+            .map_err(refused)?;
     }
     Ok(head.end())
 }

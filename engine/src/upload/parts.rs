@@ -106,8 +106,7 @@ impl Done {
         let before = self.confirmed.get().unwrap_or(sent.confirmed);
         self.confirmed.set(Some(before.filter(|name| sent.confirmed == Some(name))));
         let number = i32::try_from(part.number).map_err(|_| no_plan())?;
-        let crc64nvme =
-            rung.is_crc().then(|| Algorithm::Crc64Nvme.encode(sent.digest.value()));
+        let crc64nvme = rung.is_crc().then(|| Algorithm::Crc64Nvme.encode(sent.digest.value()));
         self.parts.borrow_mut().push(PartDone { number, etag, crc64nvme });
         Ok(())
     }

@@ -79,7 +79,10 @@ pub(super) async fn seal(
         let loaded = load(&site.ring, fd, order, lease, left).await?;
         absorb(&mut crc, &loaded);
         if let Some(md5) = &mut md5 {
-            loaded.slices.iter().for_each(|slice| md5.update(&slice.buffer[slice.start..slice.end]));
+            loaded
+                .slices
+                .iter()
+                .for_each(|slice| md5.update(&slice.buffer[slice.start..slice.end]));
         }
         if crc.bytes() == range.len() {
             let held = (loaded.bytes == range.len()).then_some(loaded.slices);
