@@ -115,7 +115,7 @@ impl Put {
         };
         let head = response.head();
         if head.status != 200 {
-            if (400..500).contains(&head.status) {
+            if matches!(head.status, 400..=499 | 501) {
                 // Most stores that refuse a request have not read its body,
                 // and close once they have said so.
                 response.abandon();

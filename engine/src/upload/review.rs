@@ -35,8 +35,9 @@ pub(super) fn put(done: &PutDone, sums: &Sums, proof: &Proof) -> Result<Option<&
     }
     // An entity tag that differs proves nothing: those of encrypted objects
     // look the same and are no MD5.
-    let etag = done.etag.as_deref().and_then(md5_of);
-    Ok((etag.is_some() && etag == sums.md5).then_some(MD5))
+    let asked = sums.md5.filter(|_| matches!(proof, Proof::ContentMd5(_)));
+    let same = asked.is_some() && done.etag.as_deref().and_then(md5_of) == asked;
+    Ok(same.then_some(MD5))
 }
 
 /// The entity tag of an object whose parts have these, where it is made as S3
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!(said("\"7d793037a0760186574b0282f2f435e7\"", &sent).unwrap(), Some("md5"));
         assert_eq!(said("\"f814893777bcc2295fff05f00e508da6\"", &sent).unwrap(), None);
         assert_eq!(said("\"opaque\"", &sent).unwrap(), None);
+        assert_eq!(said("7d793037a0760186574b0282f2f435e7", &Proof::None).unwrap(), None);
         let silent = said("\"opaque\"", &Proof::Trailer).unwrap_err();
         assert_eq!(silent.class(), RetryClass::Checksum);
     }

@@ -1,6 +1,8 @@
 //! A request's body as AWS documents it, decoded without mercy, and the
 //! checksums over it, computed without the engine.
 
+use std::sync::OnceLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
@@ -10,13 +12,21 @@ use crate::store::Head;
 /// CRC-64/NVME by its parameters in the catalogue: the polynomial
 /// 0xAD93D23594C93659, reflected, all ones before and after.
 pub(crate) fn crc64nvme(bytes: &[u8]) -> String {
-    const REFLECTED: u64 = 0x9A6C_9329_AC4B_C9B5;
-    let mut table = [0_u64; 256];
-    for (entry, byte) in table.iter_mut().zip(0_u64..) {
-        *entry = (0..8).fold(byte, |crc, _| crc >> 1 ^ if crc & 1 == 1 { REFLECTED } else { 0 });
+    static TABLE: OnceLock<[u64; 256]> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        const REFLECTED: u64 = 0x9A6C_9329_AC4B_C9B5;
+        let mut table = [0_u64; 256];
+        for (entry, byte) in table.iter_mut().zip(0_u64..) {
+            let step = |crc: u64, _| crc >> 1 ^ if crc & 1 == 1 { REFLECTED } else { 0 };
+            *entry = (0..8).fold(byte, step);
+        }
+        table
+    });
+    let mut crc = !0_u64;
+    for byte in bytes {
+        crc = crc >> 8 ^ table[usize::from(*byte ^ crc.to_le_bytes()[0])];
     }
-    let step = |crc: u64, byte: &u8| crc >> 8 ^ table[usize::from(crc.to_le_bytes()[0] ^ byte)];
-    STANDARD.encode((!bytes.iter().fold(!0, step)).to_be_bytes())
+    STANDARD.encode((!crc).to_be_bytes())
 }
 
 #[test]

@@ -16,8 +16,8 @@ const ENTRY: &str =
 pub(crate) const MIDDLE: (&str, usize) = ("middle", 1_500_000);
 /// One that is held.
 pub(crate) const SMALL: (&str, usize) = ("small", 1_000);
-/// One of three parts.
-pub(crate) const LARGE: (&str, usize) = ("large", (32 << 20) + 5);
+/// One of two parts.
+pub(crate) const LARGE: (&str, usize) = ("large", (16 << 20) + 5);
 
 /// An engine before a store.
 pub(crate) struct Desk {
@@ -44,9 +44,13 @@ impl Ended {
 }
 
 pub(crate) fn bytes(name: &str, count: usize) -> Vec<u8> {
+    // Repeats after a prime number of bytes, so that no two parts are alike.
     let seed = u32::from(name.as_bytes()[0]);
     let noise = |i: u32| i.wrapping_mul(2_654_435_761).wrapping_add(seed).to_le_bytes()[2];
-    (0_u32..).take(count).map(noise).collect()
+    let mut bytes: Vec<u8> = (0..65_521).map(noise).collect();
+    bytes = bytes.repeat(count / bytes.len() + 1);
+    bytes.truncate(count);
+    bytes
 }
 
 /// Runs a test under every driver, with a store of its own.

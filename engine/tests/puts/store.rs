@@ -363,7 +363,7 @@ impl Shared {
             assert!(listed.contains(&format!("<PartNumber>{number}</PartNumber>")), "{listed}");
             assert!(listed.contains(&part.etag), "{listed}");
         }
-        let mut bytes: Vec<u8> = parts.values().flat_map(|part| part.bytes.clone()).collect();
+        let mut bytes = parts.values().map(|part| &*part.bytes).collect::<Vec<_>>().concat();
         let crc = crc64nvme(&bytes);
         if let Some(given) = head.field("x-amz-checksum-crc64nvme")
             && given != crc
