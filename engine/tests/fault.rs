@@ -3,8 +3,8 @@
 
 use osmo_engine::access::Addressing;
 use osmo_engine::net::http1::{Method, ResponseHead};
-use osmo_engine::s3::Endpoint;
 use osmo_engine::s3::fault::{Fault, Subject};
+use osmo_engine::s3::{Endpoint, Rung};
 use osmo_engine::{Error, ErrorKind, RetryClass};
 
 const SUBJECT: Subject<'_> = Subject { bucket: "bkt", key: "a/b", permission: "s3:GetObject" };
@@ -107,4 +107,61 @@ fn a_document_is_read_tolerantly_and_cut() {
     let long = format!("<Message>{}</Message>", "ü".repeat(5_000));
     let text = error("404 N", "", long.as_bytes()).to_string();
     assert_eq!(text.matches('ü').count(), 300);
+}
+
+/// The rungs that an answer with this status, error code, message and named
+/// header refuses.
+fn refused(status: u16, code: &str, message: &str, header: &str) -> Vec<Rung> {
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let (code, message, about) = (some(code), some(message), some(header));
+    let fault = Fault { status, code, message, about, ..Fault::default() };
+    let rungs = [Rung::Trailer, Rung::Header, Rung::ContentMd5, Rung::None];
+    rungs.into_iter().filter(|rung| fault.refuses(*rung)).collect()
+}
+
+#[test]
+fn only_a_word_about_the_checksum_refuses_it() {
+    use Rung::{ContentMd5, Header, Trailer};
+    // S3's sentence for a field that it does not implement.
+    let vague = "A header you provided implies functionality that is not implemented";
+    let crc = "Value for x-amz-checksum-crc64nvme header is invalid.";
+    let needed = "Missing required header for this request: Content-MD5";
+    for (status, code, message, header, rungs) in [
+        (501, "NotImplemented", vague, "", &[Trailer, Header, ContentMd5][..]),
+        (501, "", "", "", &[Trailer, Header, ContentMd5]),
+        (
+            501,
+            "NotImplemented",
+            vague,
+            "x-amz-sdk-checksum-algorithm",
+            &[Trailer, Header, ContentMd5],
+        ),
+        (501, "NotImplemented", vague, "x-amz-storage-class", &[]),
+        (501, "NotImplemented", vague, "If-None-Match", &[]),
+        (501, "NotImplemented", vague, "Content-Encoding", &[Trailer]),
+        (400, "InvalidRequest", crc, "", &[Trailer, Header, ContentMd5]),
+        (400, "InvalidRequest", needed, "", &[Header, ContentMd5]),
+        (
+            400,
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, or a valid sha256 value.",
+            "",
+            &[Trailer],
+        ),
+        (400, "InvalidArgument", "Invalid part number", "partNumber", &[]),
+        (400, "InvalidRequest", "The checksum did not match", "", &[]),
+        (400, "MalformedTrailerError", "The request contained trailing data", "", &[Trailer]),
+        (400, "BadDigest", "The Content-MD5 you specified did not match", "", &[]),
+        (400, "BadDigest", "The CRC64NVME you specified", "", &[]),
+        (400, "InvalidDigest", "The Content-MD5 you specified is not valid", "", &[]),
+        (400, "XAmzContentChecksumMismatch", "", "", &[]),
+        (400, "XAmzContentSHA256Mismatch", "", "", &[Trailer]),
+        (411, "MissingContentLength", "", "", &[Trailer]),
+        (403, "AccessDenied", "not without a checksum", "", &[]),
+        (403, "SignatureDoesNotMatch", "", "", &[]),
+        (500, "InternalError", "the checksum failed", "", &[]),
+        (503, "SlowDown", "", "", &[]),
+    ] {
+        assert_eq!(refused(status, code, message, header), rungs, "{status} {code} {message}");
+    }
 }

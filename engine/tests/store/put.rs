@@ -4,7 +4,10 @@ use std::sync::{Arc, Barrier};
 
 use osmo_engine::{ErrorKind, RetryClass};
 
-use crate::bench::{BUFFER_BYTES, each_driver, put, put_request};
+use osmo_engine::mem::Slice;
+use osmo_engine::s3::Proof;
+
+use crate::bench::{BUFFER_BYTES, Bench, each_driver, put, put_request};
 use crate::scripted::{Peer, answer, refusal, script};
 
 #[test]
@@ -184,6 +187,87 @@ fn a_put_keeps_to_the_length_it_announced() {
             assert_eq!(long.kind(), ErrorKind::Internal);
             let short = put(bench, &put_request(10), 0).await.unwrap_err();
             assert_eq!(short.kind(), ErrorKind::Internal);
+        },
+    );
+}
+
+/// Puts a short text, and its checksum behind it.
+async fn trailed(bench: &Bench, text: &str, crc64nvme: &str) -> Result<(), osmo_engine::Error> {
+    let mut request = put_request(text.len() as u64);
+    request.proof = Proof::Trailer;
+    let (put, mut buffer) = bench.store.put(&request, bench.buffer()).await;
+    let mut put = put?;
+    buffer[..text.len()].copy_from_slice(text.as_bytes());
+    let (written, buffer) = put.write(Slice { buffer, start: 0, end: text.len() }).await;
+    written?;
+    let (trailed, buffer) = put.trail(crc64nvme, buffer).await;
+    trailed?;
+    put.finish(buffer).await.0.map(drop)
+}
+
+#[test]
+fn a_trailer_is_framed_as_documented() {
+    // The check value of CRC-64/NVME in the catalogue of CRCs.
+    let whole = "9\r\n123456789\r\n0\r\nx-amz-checksum-crc64nvme:rosUhgp5mIg=\r\n\r\n";
+    let empty = "0\r\nx-amz-checksum-crc64nvme:AAAAAAAAAAA=\r\n\r\n";
+    let heads = each_driver(
+        || {
+            vec![script(move |peer: &mut Peer| {
+                for body in [whole, empty] {
+                    peer.head();
+                    assert_eq!(String::from_utf8(peer.body(body.len())).unwrap(), body);
+                    peer.send(answer("200 OK", "", ""));
+                }
+                peer.closed();
+            })]
+        },
+        async |bench| {
+            trailed(bench, "123456789", "rosUhgp5mIg=").await.unwrap();
+            trailed(bench, "", "AAAAAAAAAAA=").await.unwrap();
+        },
+    );
+    for heads in heads {
+        for (head, body, decoded) in [(&heads[0], whole, 9), (&heads[1], empty, 0)] {
+            for field in [
+                format!("content-length: {}\r\n", body.len()),
+                format!("x-amz-decoded-content-length: {decoded}\r\n"),
+                "content-encoding: aws-chunked\r\n".to_owned(),
+                "x-amz-trailer: x-amz-checksum-crc64nvme\r\n".to_owned(),
+                "x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\n".to_owned(),
+            ] {
+                assert!(head.contains(&field), "{field} {head}");
+            }
+            let signed = head.lines().find(|line| line.starts_with("authorization")).unwrap();
+            assert!(signed.contains("content-encoding;"), "{signed}");
+            assert!(signed.contains("x-amz-trailer"), "{signed}");
+        }
+    }
+}
+
+#[test]
+fn a_trailer_out_of_turn_is_refused() {
+    each_driver(
+        || {
+            let silent = || {
+                script(|peer: &mut Peer| {
+                    peer.head();
+                    peer.closed();
+                })
+            };
+            vec![silent(), silent(), silent()]
+        },
+        async |bench| {
+            for (proof, bytes) in [(Proof::None, 0), (Proof::Trailer, 9)] {
+                let mut request = put_request(bytes);
+                request.proof = proof;
+                let (put, buffer) = bench.store.put(&request, bench.buffer()).await;
+                let (trailed, _) = put.unwrap().trail("AAAAAAAAAAA=", buffer).await;
+                assert_eq!(trailed.unwrap_err().kind(), ErrorKind::Internal);
+            }
+            let mut untrailed = put_request(0);
+            untrailed.proof = Proof::Trailer;
+            let error = put(bench, &untrailed, 0).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
         },
     );
 }
