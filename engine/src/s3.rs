@@ -13,6 +13,9 @@
 //! snapshot's content is replaced before it expires, by a task on the control
 //! thread that ends with the last copy.
 //!
+//! How a store checks what it is sent is on a ladder of its own
+//! ([`checksum`]), shared by all shards.
+//!
 //! Nothing here tries twice (one dead keep-alive connection excepted): an
 //! error carries its [`crate::RetryClass`], and the caller's policy decides.
 //!
