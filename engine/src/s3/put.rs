@@ -12,6 +12,7 @@ use crate::net::connection::SendStop;
 use crate::net::http1::Method;
 use crate::net::{Connection, NetError, Origin, Response};
 use crate::s3::Store;
+use crate::s3::verdict::Signed;
 use std::rc::Rc;
 
 /// What to put.
@@ -50,6 +51,7 @@ pub struct Put {
     bucket: Arc<str>,
     key: Arc<str>,
     left: u64,
+    signed: Signed,
 }
 
 impl Put {
@@ -89,7 +91,8 @@ impl Put {
                 // and close once they have said so.
                 response.abandon();
             }
-            let (refusal, scratch) = self.store.explain(response, self.subject()).await;
+            let (refusal, scratch) =
+                self.store.explain(response, self.subject(), &self.signed).await;
             return (Err(refusal), scratch);
         }
         let etag = head.field("etag").map(str::to_owned);
@@ -109,7 +112,7 @@ impl Put {
         if (200..300).contains(&response.head().status) {
             return (Err(self.lost(NetError::Unanswered)), response.finish());
         }
-        let (refusal, buffer) = self.store.explain(response, self.subject()).await;
+        let (refusal, buffer) = self.store.explain(response, self.subject(), &self.signed).await;
         (Err(refusal), buffer)
     }
 
@@ -135,18 +138,19 @@ impl Put {
 impl Store {
     /// Sends the request head, using `scratch` for it.
     pub async fn put(&self, request: &PutRequest, scratch: Buffer) -> (Result<Put>, Buffer) {
-        let target = self.endpoint.target(&request.bucket, &request.key);
+        let here = self.endpoint.here();
+        let target = here.target(&request.bucket, &request.key);
         let unsigned = Unsigned {
             method: Method::Put,
             target: &target,
             query: query(request),
             fields: fields(request),
         };
-        let head = match self.sign(&unsigned) {
-            Ok(head) => head,
+        let (head, signed) = match self.sign(&unsigned, here.region()) {
+            Ok(signed) => signed,
             Err(fault) => return (Err(fault), scratch),
         };
-        let origin = self.origin(&target.host);
+        let origin = self.origin(&target.host, here.port());
         let mut connection = origin.connection().await;
         let mut scratch = scratch;
         loop {
@@ -172,6 +176,7 @@ impl Store {
                         bucket: Arc::clone(&request.bucket),
                         key: Arc::clone(&request.key),
                         left: request.body_bytes,
+                        signed,
                     };
                     return (Ok(put), scratch);
                 }

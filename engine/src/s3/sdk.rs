@@ -3,13 +3,16 @@
 mod listing;
 mod outcome;
 
-use aws_credential_types::provider::SharedCredentialsProvider;
+use std::cell::OnceCell;
+use std::future::Future;
+use std::pin::Pin;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, Config, IdentityCache, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{
@@ -17,8 +20,11 @@ use aws_sdk_s3::types::{
     EncodingType,
 };
 
+use super::Contact;
+use super::aws;
 use super::control::{Answer, Control, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
+use super::verdict::Signed;
 use crate::error::{ErrorKind, Result};
 use crate::net::Patience;
 use outcome::Outcome;
@@ -28,41 +34,98 @@ const PAGE_KEYS: i32 = 1_000;
 
 /// The control plane of one store, through the SDK.
 pub(super) struct SdkControl {
-    client: Client,
+    bucket: String,
+    home: Client,
+    /// The same where the bucket turned out to be.
+    moved: OnceCell<Client>,
     outcome: Outcome,
+    deletes_batches: bool,
 }
 
 impl SdkControl {
-    /// A client for `url` (AWS without one), whose requests are signed with
-    /// what `provider` has.
-    pub(super) fn new(
-        url: Option<&str>,
-        region: &str,
-        by_path: bool,
-        provider: SharedCredentialsProvider,
-    ) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Patience::DEFAULT.connect)
-            .read_timeout(Patience::DEFAULT.first_byte)
-            .operation_attempt_timeout(Patience::DEFAULT.control)
-            .build();
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .credentials_provider(provider)
-            .force_path_style(by_path)
-            .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .timeout_config(timeouts);
-        config.set_endpoint_url(url.map(str::to_owned));
-        let outcome = Outcome::new(url.unwrap_or("AWS S3"), region);
-        Self { client: Client::from_conf(config.build()), outcome }
+    /// A client for `bucket` at the contact's endpoint, whose requests are
+    /// signed with what the contact has.
+    pub(super) fn new(contact: &Contact, bucket: &str) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            home: client(contact, bucket),
+            moved: OnceCell::new(),
+            outcome: Outcome::new(contact.clone()),
+            deletes_batches: true,
+        }
+    }
+
+    /// The same for a store without batches of deletions.
+    pub(super) fn one_delete_each(mut self) -> Self {
+        self.deletes_batches = false;
+        self
+    }
+
+    /// The region that AWS says the bucket is in; with the answer to a HEAD of
+    /// the bucket, which tells it to whoever asks.
+    pub(super) async fn region(&self) -> Option<String> {
+        match self.client().0.head_bucket().bucket(&self.bucket).send().await {
+            Ok(answer) => answer.bucket_region().map(str::to_owned),
+            Err(fault) => {
+                fault.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
+            }
+        }
+        .filter(|region| aws::is_region(region))
+    }
+
+    /// The client to ask, and what its request is signed with and for.
+    fn client(&self) -> (&Client, Signed) {
+        let contact = self.outcome.contact();
+        let signed = Signed {
+            generation: contact.credentials.current().generation,
+            region: contact.endpoint.region().to_owned(),
+        };
+        let client = match contact.endpoint.has_moved() {
+            true => self.moved.get_or_init(|| client(contact, &self.bucket)),
+            false => &self.home,
+        };
+        (client, signed)
     }
 }
 
+fn client(contact: &Contact, bucket: &str) -> Client {
+    let here = contact.endpoint.here();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Patience::DEFAULT.connect)
+        .read_timeout(Patience::DEFAULT.first_byte)
+        .operation_attempt_timeout(Patience::DEFAULT.control)
+        .build();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(here.region().to_owned()))
+        .endpoint_url(here.url())
+        .force_path_style(!here.by_host(bucket))
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .timeout_config(timeouts);
+    let config = if contact.credentials.is_anonymous() {
+        config.allow_no_auth()
+    } else {
+        // The snapshot is the one cache: this client's would hand out what a
+        // store has refused.
+        config
+            .identity_cache(IdentityCache::no_cache())
+            .credentials_provider(contact.credentials.clone())
+    };
+    Client::from_conf(config.build())
+}
+
 impl Control for SdkControl {
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = bool> + '_>> {
+        Box::pin(self.outcome.contact().credentials.fresh())
+    }
+
+    fn deletes_batches(&self) -> bool {
+        self.deletes_batches
+    }
+
     fn list<'a>(
         &'a self,
         bucket: &'a str,
@@ -72,8 +135,8 @@ impl Control for SdkControl {
     ) -> Answer<'a, Page> {
         Box::pin(async move {
             let subject = Subject { bucket, key: prefix, permission: "s3:ListBucket" };
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .list_objects_v2()
                 .bucket(bucket)
                 .prefix(prefix)
@@ -83,7 +146,7 @@ impl Control for SdkControl {
                 .max_keys(PAGE_KEYS)
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
             listing::page(&answer, next.as_deref())
                 .map_err(|what| self.outcome.protocol(what, subject))
         })
@@ -92,8 +155,8 @@ impl Control for SdkControl {
     fn head<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, Option<ObjectInfo>> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:GetObject" };
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .head_object()
                 .bucket(bucket)
                 .key(key)
@@ -102,7 +165,7 @@ impl Control for SdkControl {
                 .await;
             match answer {
                 Ok(answer) => self.object(key, &answer, subject).map(Some),
-                Err(fault) => match self.outcome.error(fault, subject) {
+                Err(fault) => match self.outcome.error(fault, subject, &signed) {
                     missing if missing.kind() == ErrorKind::NotFound => Ok(None),
                     fault => Err(fault),
                 },
@@ -118,8 +181,8 @@ impl Control for SdkControl {
     ) -> Answer<'a, String> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .create_multipart_upload()
                 .bucket(bucket)
                 .key(key)
@@ -128,7 +191,7 @@ impl Control for SdkControl {
                 .checksum_type(ChecksumType::FullObject)
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
             answer
                 .upload_id()
                 .filter(|id| !id.is_empty())
@@ -149,8 +212,8 @@ impl Control for SdkControl {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
             let whole = crc64nvme.is_some();
             let parts = parts.into_iter().map(completed).collect();
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .complete_multipart_upload()
                 .bucket(bucket)
                 .key(key)
@@ -162,7 +225,7 @@ impl Control for SdkControl {
                 )
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
             Ok(answer.e_tag().map(str::to_owned))
         })
     }
@@ -170,11 +233,11 @@ impl Control for SdkControl {
     fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:AbortMultipartUpload" };
-            let request =
-                self.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload);
+            let (client, signed) = self.client();
+            let request = client.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload);
             match request.send().await {
                 Ok(_) => Ok(()),
-                Err(fault) => match self.outcome.error(fault, subject) {
+                Err(fault) => match self.outcome.error(fault, subject, &signed) {
                     gone if gone.kind() == ErrorKind::NotFound => Ok(()),
                     fault => Err(fault),
                 },
