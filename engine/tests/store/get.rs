@@ -314,3 +314,53 @@ fn a_redirect_names_the_region() {
         },
     );
 }
+
+#[test]
+fn a_bucket_that_has_moved_is_asked_there_from_then_on() {
+    let heads = each_driver(
+        || {
+            vec![script(|peer: &mut Peer| {
+                peer.head();
+                let region = "x-amz-bucket-region: eu-north-1\r\n";
+                peer.send(answer("301 Moved Permanently", region, ""));
+                peer.head();
+                peer.send(answer("200 OK", "", CONTENT));
+                peer.head();
+                peer.send(answer("301 Moved Permanently", "x-amz-bucket-region: xx\r\n", ""));
+                peer.closed();
+            })]
+        },
+        async |bench| {
+            let moved = get(bench, &get_request(None), 50).await.unwrap_err();
+            assert_eq!(moved.class(), RetryClass::Retry, "{moved}");
+            assert!(get(bench, &get_request(None), 50).await.is_ok());
+            let again = get(bench, &get_request(None), 50).await.unwrap_err();
+            assert_eq!((again.kind(), again.class()), (ErrorKind::Config, RetryClass::Fatal));
+            assert!(again.to_string().contains("region xx, not eu-north-1"), "{again}");
+        },
+    );
+    for heads in heads {
+        for (head, region) in heads.iter().zip(["us-east-1", "eu-north-1", "eu-north-1"]) {
+            assert!(head.contains(&format!("/{region}/s3/aws4_request")), "{head}");
+        }
+    }
+}
+
+#[test]
+fn only_expired_credentials_may_be_renewed() {
+    for (code, class) in [("ExpiredToken", RetryClass::Auth), ("AccessDenied", RetryClass::Fatal)] {
+        each_driver(
+            || {
+                vec![script(move |peer: &mut Peer| {
+                    peer.head();
+                    peer.send(refusal("403 Forbidden", code, "why"));
+                    peer.closed();
+                })]
+            },
+            async |bench| {
+                let fault = get(bench, &get_request(None), 50).await.unwrap_err();
+                assert_eq!((fault.kind(), fault.class()), (ErrorKind::Denied, class), "{fault}");
+            },
+        );
+    }
+}
