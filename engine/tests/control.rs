@@ -260,15 +260,18 @@ fn elsewhere(region: &str) -> Vec<u8> {
         "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message>\
          <Region>{region}</Region></Error>"
     );
-    answer("400 Bad Request", "Content-Type: application/xml\r\n", body)
+    answer("400 Bad Request", CLOSE, body)
 }
+
+/// Each request comes on a connection of its own.
+const CLOSE: &str = "Connection: close\r\n";
 
 #[test]
 fn a_bucket_s_first_move_is_followed_and_remembered_and_the_second_is_not() {
     let empty = "<ListBucketResult><Name>bkt</Name></ListBucketResult>";
     let scripts = vec![
         once(elsewhere("ap-south-1")).remove(0),
-        once(answer("200 OK", "", empty)).remove(0),
+        once(answer("200 OK", CLOSE, empty)).remove(0),
         once(elsewhere("sa-east-1")).remove(0),
     ];
     let (_, heads) = with_store(scripts, async |control| {

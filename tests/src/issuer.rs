@@ -20,10 +20,6 @@ const WATCHDOG: Duration = Duration::from_secs(60);
 pub enum Grant {
     /// With a new token that lives so long.
     For(Duration),
-    /// With the token that it gave last.
-    Same,
-    /// With a token that names no end.
-    Endless,
     /// With 503.
     Down,
     /// With what is no JSON, and a secret in it.
@@ -43,7 +39,7 @@ struct Shared {
 struct Issued {
     asked: usize,
     /// When each token ends.
-    tokens: Vec<Option<Instant>>,
+    tokens: Vec<Instant>,
 }
 
 /// The endpoint; it takes no more connections once it is dropped.
@@ -109,13 +105,13 @@ impl Tokens {
         let number = number.and_then(|number| number.parse::<usize>().ok());
         let issued = self.0.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let end = number.and_then(|number| issued.tokens.get(number));
-        end.is_some_and(|end| end.is_none_or(|end| Instant::now() < end))
+        end.is_some_and(|end| Instant::now() < *end)
     }
 
     /// Ends the life of all tokens so far.
     pub fn revoke(&self) {
         let mut issued = self.0.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Some(Instant::now());
+        let now = Instant::now();
         issued.tokens.iter_mut().for_each(|end| *end = now);
     }
 
@@ -151,24 +147,19 @@ impl Shared {
         let grant = (self.rule)(issued.asked);
         issued.asked += 1;
         let life = match grant {
-            Grant::For(life) => Some(life),
-            Grant::Same | Grant::Endless => None,
+            Grant::For(life) => life,
             Grant::Down => return ("503 Service Unavailable", String::new()),
             Grant::Garbage => {
                 return ("200 OK", r#"{"SecretAccessKey":"sesame-garbage","Token"#.to_owned());
             }
         };
-        if grant != Grant::Same || issued.tokens.is_empty() {
-            issued.tokens.push(life.map(|life| Instant::now() + life));
-        }
+        issued.tokens.push(Instant::now() + life);
         let (id, secret) = &self.key;
         let number = issued.tokens.len() - 1;
-        let end = life.map_or_else(String::new, |life| {
-            let end = (SystemTime::now() + life).duration_since(UNIX_EPOCH).unwrap_or_default();
-            format!(r#","Expiration":"{}""#, timestamp(end))
-        });
+        let end = (SystemTime::now() + life).duration_since(UNIX_EPOCH).unwrap_or_default();
+        let end = timestamp(end);
         let body = format!(
-            r#"{{"AccessKeyId":"{id}","SecretAccessKey":"{secret}","Token":"sesame-token-{number}"{end}}}"#
+            r#"{{"AccessKeyId":"{id}","SecretAccessKey":"{secret}","Token":"sesame-token-{number}","Expiration":"{end}"}}"#
         );
         ("200 OK", body)
     }

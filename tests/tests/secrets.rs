@@ -150,7 +150,7 @@ fn when_access_is_denied(driver: &str) {
 }
 
 fn when_a_token_has_expired(driver: &str) {
-    let scene = Scene::new(Grant::Endless);
+    let scene = Scene::new(LONG);
     let refuse = |_: &_| Fault::Answer(400, "ExpiredToken");
     let proxy = Interposer::start(scene.store.access(), refuse).unwrap();
     scene.assert_silent(&scene.transfers(&proxy, driver), 2);
