@@ -30,11 +30,11 @@ under_both_drivers!(
 );
 
 const EXPIRED: Fault = Fault::Answer(400, "ExpiredToken");
-const LARGE_BYTES: u64 = (24 << 20) + 4321;
+const LARGE_BYTES: u64 = (16 << 20) + 4321;
 /// Long enough not to end by itself.
 const LONG: Grant = Grant::For(Duration::from_secs(3_600));
 
-/// A tree with an object of four parts.
+/// A tree with an object of three parts.
 fn tree() -> tempfile::TempDir {
     let source = tempfile::tempdir().unwrap();
     tree::random_file(&source.path().join("large"), LARGE_BYTES, 1).unwrap();

@@ -100,7 +100,7 @@ impl Scene {
         let mut shown: Vec<(String, Vec<u8>)> = Vec::new();
         for output in outputs {
             assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-            // It did speak: the engine's own lines are there.
+            // The log is open: the engine's own lines are there.
             assert!(!output.stderr.is_empty());
             shown.push(("stdout".to_owned(), output.stdout.clone()));
             shown.push(("stderr".to_owned(), output.stderr.clone()));

@@ -135,6 +135,9 @@ impl<'a> Plan<'a> {
         if self.uri.scheme() == Scheme::Gs {
             control = control.one_delete_each();
         }
+        let (endpoint, signer) = (&contact.endpoint, &contact.credentials);
+        let (url, region) = (endpoint.url(), endpoint.region());
+        tracing::debug!(uri = %self.uri, url, region, ?signer, "opened the store");
         Ok(Opened { contact, control: Rc::new(control) })
     }
 
