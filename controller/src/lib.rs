@@ -39,13 +39,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Silent unless `RUST_LOG` asks for more. The embedded store's protocol layer
 /// calls every refusal of a client an error: it must be asked for by name.
 fn listen_to_log() {
+    use tracing_subscriber::filter::{EnvFilter, filter_fn};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
     let Some(wanted) = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty()) else {
         return;
     };
-    let filter = tracing_subscriber::EnvFilter::new(format!("s3s=off,{wanted}"));
+    let filter = EnvFilter::new(format!("s3s=off,{wanted}"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only where a caller has set up a log of its own.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = log.finish().with(filter_fn(osmo_engine::telemetry::may_show)).try_init();
 }
 
 fn controller(args: Vec<OsString>) -> ExitCode {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Chance;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::{Retry, RetryPolicy, given_up};
 use crate::s3::{Completed, Control, ObjectInfo, Page, PartDone, Rung};
 use crate::tally::Tally;
@@ -52,6 +52,9 @@ impl Desk {
             };
             if self.tally.cancelled() {
                 return Err(cancelled());
+            }
+            if error.class() == RetryClass::Auth && !self.control.fresh().await {
+                return Err(given_up(retry.failed() + 1, error));
             }
             let wait = retry.after(error.class(), false, &mut self.chance.borrow_mut());
             let Some(wait) = wait else { return Err(given_up(retry.failed(), error)) };

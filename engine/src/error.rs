@@ -54,7 +54,7 @@ pub enum RetryClass {
     Retry,
     /// The store asks for less load: back off further, open fewer connections.
     Throttle,
-    /// The credentials were refused: once more with fresh ones, if there are.
+    /// The credentials have expired: again with fresh ones, if there are.
     Auth,
     /// Another version of the object is there now: plan it again.
     Changed,

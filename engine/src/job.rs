@@ -121,8 +121,8 @@ pub enum Encryption {
 /// Objects below `remote`, into the existing folder `local`.
 #[derive(Clone, Default)]
 pub struct DownloadJob {
-    /// `s3://bucket[/prefix]`; the other schemes of the contract parse and
-    /// are refused as unsupported.
+    /// `s3://bucket[/prefix]`, or `gs://`, `tos://`, `swift://`; `azure://` is
+    /// refused as unsupported.
     pub remote: String,
     /// An existing folder.
     pub local: PathBuf,

@@ -40,6 +40,7 @@ pub mod ring;
 pub mod s3;
 pub mod site;
 pub mod tally;
+pub mod telemetry;
 pub mod units;
 pub mod upload;
 pub mod uri;

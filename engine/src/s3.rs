@@ -9,9 +9,11 @@
 //!       Store(ring) ── sign ── net ──► get   put            shard threads
 //! ```
 //!
-//! Endpoint and snapshot are `Send`: they are what is mailed to a shard. The
-//! snapshot's content is replaced before it expires, by a task on the control
-//! thread that ends with the last copy.
+//! Endpoint and snapshot are `Send`: they are what is mailed to a shard. Both
+//! are shared with the SDK. The snapshot's content is replaced before it
+//! expires, or when a store says that it has, by a task on the control thread
+//! that ends with the last copy; the endpoint moves to another region once at
+//! most.
 //!
 //! How a store checks what it is sent is on a ladder of its own
 //! ([`checksum`]), shared by all shards.
@@ -22,6 +24,7 @@
 //! Limits: error bodies are read up to 8 KiB; object bytes move over plain
 //! HTTP only, and an https endpoint is refused, never downgraded.
 
+mod aws;
 pub mod checksum;
 pub mod control;
 pub mod credentials;
@@ -34,6 +37,7 @@ pub mod open;
 pub mod put;
 mod sdk;
 pub mod sign;
+mod verdict;
 mod xml;
 
 pub use checksum::{Checks, Proof, Rung};
@@ -47,6 +51,7 @@ pub use put::{Put, PutDone, PutRequest};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -57,12 +62,15 @@ use crate::net::{Network, Origin, Patience, Response};
 use crate::ring::Ring;
 use fault::{Fault, Subject};
 use sign::Unsigned;
+use verdict::{Signed, verdict};
 
 /// Bytes of an error body that are looked at.
 const ERROR_BODY_BYTES_MAX: usize = 8 << 10;
 /// Hosts one store keeps connections to: one, or one per bucket with
 /// virtual-host addressing.
 const ORIGINS_MAX: usize = 8;
+/// The longest wait for fresh credentials; the renewal gives up before.
+const FRESH_MAX: Duration = Duration::from_secs(90);
 
 /// Whom a shard talks to and how; made on the control thread, mailed to
 /// shards.
@@ -135,7 +143,7 @@ impl Store {
     }
 
     /// The origin that answers for `host`.
-    fn origin(&self, host: &str) -> Rc<Origin> {
+    fn origin(&self, host: &str, port: u16) -> Rc<Origin> {
         let mut origins = self.origins.borrow_mut();
         if let Some((_, origin)) = origins.iter().find(|(name, _)| name == host) {
             return Rc::clone(origin);
@@ -144,33 +152,37 @@ impl Store {
             origins.remove(0);
         }
         let network = self.network.clone();
-        let port = self.endpoint.port();
         let origin = Origin::new(self.ring.clone(), network, host, port, self.patience);
         origins.push((host.to_owned(), Rc::clone(&origin)));
         origin
     }
 
-    fn sign(&self, unsigned: &Unsigned<'_>) -> Result<RequestHead> {
-        let credentials = self.credentials.current();
-        sign::sign(unsigned, credentials.as_deref(), self.endpoint.region(), self.clock.now())
+    fn sign(&self, unsigned: &Unsigned<'_>, region: &str) -> Result<(RequestHead, Signed)> {
+        let current = self.credentials.current();
+        let head = sign::sign(unsigned, current.credentials.as_deref(), region, self.clock.now())?;
+        Ok((
+            head,
+            Signed { generation: current.generation, region: region.to_owned(), rung: Rung::None },
+        ))
+    }
+
+    /// Waits for credentials that no store has refused; whether there are any.
+    pub(crate) async fn fresh(&self) -> bool {
+        let fresh = self.credentials.fresh();
+        self.ring.within(FRESH_MAX, fresh).await.unwrap_or(false)
     }
 
     /// What a refusal says, in the store's own words where it has any.
-    async fn explain(&self, response: Response, subject: Subject<'_>) -> (Error, Buffer) {
-        self.explain_put(response, subject, Rung::None).await
-    }
-
-    /// The same for a body that was checked by `rung`.
-    async fn explain_put(
+    async fn explain(
         &self,
         response: Response,
         subject: Subject<'_>,
-        rung: Rung,
+        signed: &Signed,
     ) -> (Error, Buffer) {
         let head = response.head().clone();
         let (body, scratch) = response.finish_with_text(ERROR_BODY_BYTES_MAX).await;
         let fault = Fault::from_answer(&head, &body);
-        (fault.into_error_of(&self.endpoint, subject, rung), scratch)
+        (verdict(fault, &self.endpoint, &self.credentials, signed, subject), scratch)
     }
 
     /// The field that says who pays, where it is whoever asks.

@@ -61,6 +61,9 @@ impl Site {
         if error.class() == RetryClass::Throttle {
             self.gate.throttled(self.ring.now());
         }
+        if error.class() == RetryClass::Auth && !self.store.fresh().await {
+            return Err(given_up(retry.failed() + 1, error));
+        }
         let wait = retry.after(error.class(), progressed, &mut self.chance.borrow_mut());
         let Some(wait) = wait else { return Err(given_up(retry.failed(), error)) };
         self.tally.retried(key, retry.failed(), wait, &error);

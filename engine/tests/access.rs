@@ -188,3 +188,45 @@ fn regions_follow_their_precedence() {
     assert_eq!(region(&[("AWS_DEFAULT_REGION", "r2")], "s3://plain").as_deref(), Some("r2"));
     assert_eq!(region(&[], "s3://plain"), None);
 }
+
+#[test]
+fn each_kind_of_store_has_its_own_endpoint_region_and_addressing() {
+    const AWS: &[(&str, &str)] =
+        &[("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://not-for-them")];
+    let cases = [
+        ("gs://b/p", "https://storage.googleapis.com", "us-east1", Addressing::Path),
+        (
+            "tos://tos-s3-cn-beijing.volces.com/b/p",
+            "https://tos-s3-cn-beijing.volces.com",
+            "cn-beijing",
+            Addressing::Virtual,
+        ),
+        ("swift://swift.example/ns/c/p", "https://swift.example", "us-east-1", Addressing::Path),
+    ];
+    for (uri, url, region, addressing) in cases {
+        let route = route(None, AWS, uri).unwrap();
+        assert_eq!(route.endpoint.unwrap().1, url, "{uri}");
+        assert_eq!(route.region.as_deref(), Some(region), "{uri}");
+        assert_eq!(route.addressing, addressing, "{uri}");
+    }
+    assert_eq!(route(None, AWS, "azure://a/c").unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_region_that_is_asked_for_comes_before_every_other() {
+    let file = CredentialFile::parse("config.yaml", FILE).unwrap();
+    let uri = Uri::parse("s3://my-bucket").unwrap();
+    let access = Access { region: Some("sa-east-1".to_owned()), ..Access::default() };
+    let route = Route::of(&access, &environment(&[]), file.profile(uri.profile()), &uri).unwrap();
+    assert_eq!(route.region.as_deref(), Some("sa-east-1"));
+}
+
+#[test]
+fn which_of_aws_s_endpoints_the_environment_says() {
+    const BOTH: &[(&str, &str)] =
+        &[("AWS_USE_DUALSTACK_ENDPOINT", "true"), ("AWS_USE_FIPS_ENDPOINT", "True")];
+    let both = route(None, BOTH, "s3://plain").unwrap();
+    assert!(both.dual_stack && both.fips);
+    let fault = route(None, &[("AWS_USE_FIPS_ENDPOINT", "perhaps")], "s3://plain").unwrap_err();
+    assert!(fault.to_string().contains("AWS_USE_FIPS_ENDPOINT"), "{fault}");
+}

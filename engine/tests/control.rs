@@ -11,7 +11,7 @@ use osmo_engine::config::Access;
 use osmo_engine::job::StoreOptions;
 use osmo_engine::s3::{Control, PartDone, Rung, open, open_control, open_in};
 use osmo_engine::uri::Uri;
-use osmo_engine::{Error, ErrorKind};
+use osmo_engine::{Error, ErrorKind, RetryClass};
 use scripted::{Peer, Script, Server, answer, refusal, script};
 
 fn with_store<T>(
@@ -224,11 +224,12 @@ fn opening(endpoint: Option<&str>, file: &str, uri: &str) -> Error {
 
 #[test]
 fn what_cannot_be_opened_says_why() {
-    for uri in ["gs://b", "tos://e/b", "swift://h/n/c", "azure://a/c"] {
-        let fault = opening(Some("http://h"), ENTRY, uri);
-        assert_eq!(fault.kind(), ErrorKind::Unsupported);
-        assert!(fault.to_string().contains(uri), "{fault}");
-    }
+    let azure = opening(Some("http://h"), ENTRY, "azure://a/c");
+    assert_eq!(azure.kind(), ErrorKind::Unsupported);
+    assert!(azure.to_string().contains("azure://a/c"), "{azure}");
+    let tos = opening(Some("http://h"), ENTRY, "tos://e/b");
+    assert_eq!(tos.kind(), ErrorKind::Config);
+    assert!(tos.to_string().contains("region"), "{tos}");
     let https = opening(Some("https://h"), ENTRY, "s3://bkt");
     assert_eq!(https.kind(), ErrorKind::Unsupported, "{https}");
     let aws = opening(None, ENTRY, "s3://bkt");
@@ -251,4 +252,90 @@ fn nobody_at_the_endpoint_is_unreachable() {
     });
     assert_eq!(fault.kind(), ErrorKind::Unreachable);
     assert!(fault.to_string().contains(&free.to_string()), "{fault}");
+}
+
+/// A refusal that names the region the bucket is in.
+fn elsewhere(region: &str) -> Vec<u8> {
+    let body = format!(
+        "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message>\
+         <Region>{region}</Region></Error>"
+    );
+    answer("400 Bad Request", CLOSE, body)
+}
+
+/// Each request comes on a connection of its own.
+const CLOSE: &str = "Connection: close\r\n";
+
+#[test]
+fn a_bucket_s_first_move_is_followed_and_remembered_and_the_second_is_not() {
+    let empty = "<ListBucketResult><Name>bkt</Name></ListBucketResult>";
+    let scripts = vec![
+        once(elsewhere("ap-south-1")).remove(0),
+        once(answer("200 OK", CLOSE, empty)).remove(0),
+        once(elsewhere("sa-east-1")).remove(0),
+    ];
+    let (_, heads) = with_store(scripts, async |control| {
+        let list = async || control.list("bkt", "a", None, None).await;
+        let moved = list().await.unwrap_err();
+        assert_eq!(moved.class(), RetryClass::Retry, "{moved}");
+        assert!(moved.to_string().contains("in region ap-south-1"), "{moved}");
+        assert!(list().await.unwrap().objects.is_empty());
+        let again = list().await.unwrap_err();
+        assert_eq!((again.kind(), again.class()), (ErrorKind::Config, RetryClass::Fatal));
+        assert!(again.to_string().contains("in region sa-east-1, not ap-south-1"), "{again}");
+    });
+    for (head, region) in heads.iter().zip(["eu-west-1", "ap-south-1", "ap-south-1"]) {
+        assert!(head.contains(&format!("/{region}/s3/aws4_request")), "{head}");
+    }
+}
+
+#[test]
+fn a_region_that_is_none_is_not_followed() {
+    let (fault, _) = with_store(once(elsewhere("x.evil.example/")), async |control| {
+        control.list("bkt", "a", None, None).await.unwrap_err()
+    });
+    assert_eq!((fault.kind(), fault.class()), (ErrorKind::Config, RetryClass::Fatal));
+}
+
+#[test]
+fn what_is_denied_stays_denied_and_what_has_expired_may_be_renewed() {
+    let rows = [
+        ("403 Forbidden", "AccessDenied", "no", RetryClass::Fatal),
+        ("403 Forbidden", "SignatureDoesNotMatch", "no", RetryClass::Fatal),
+        ("403 Forbidden", "InvalidAccessKeyId", "no", RetryClass::Fatal),
+        ("400 Bad Request", "ExpiredToken", "old", RetryClass::Auth),
+        ("400 Bad Request", "TokenRefreshRequired", "old", RetryClass::Auth),
+        ("400 Bad Request", "InvalidToken", "old", RetryClass::Auth),
+        ("403 Forbidden", "AccessDenied", "Request has expired", RetryClass::Auth),
+    ];
+    for (status, code, message, class) in rows {
+        let (fault, _) = with_store(once(refusal(status, code, message)), async |control| {
+            let fault = control.list("bkt", "", None, None).await.unwrap_err();
+            // A key of the credential file has no source that renews it.
+            assert_eq!(control.fresh().await, class == RetryClass::Fatal, "{fault}");
+            fault
+        });
+        assert_eq!((fault.kind(), fault.class()), (ErrorKind::Denied, class), "{fault}");
+    }
+}
+
+#[test]
+fn gs_takes_one_key_a_request_and_its_own_region() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start(once(answer("404 Not Found", "", "")));
+    let entry = "auth: {data: {gs://bkt: {access_key_id: gs-id, access_key: s}}}";
+    let (_folder, access) = access(Some(server.url()), entry);
+    let environment =
+        Environment { region: Some("eu-west-1".to_owned()), ..Environment::default() };
+    runtime.block_on(async {
+        let uri = Uri::parse("gs://bkt/p").unwrap();
+        let opened = open_in(&access, &environment, &uri, &StoreOptions::default()).await.unwrap();
+        assert!(!opened.control.deletes_batches());
+        assert_eq!(opened.control.head("bkt", "k").await.unwrap(), None);
+    });
+    drop(runtime);
+    let head = &server.heads()[0];
+    assert!(head.starts_with("HEAD /bkt/k "), "{head}");
+    assert!(head.contains("Credential=gs-id/") && head.contains("/us-east1/s3/"), "{head}");
+    server.finish();
 }

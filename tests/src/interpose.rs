@@ -33,6 +33,8 @@ pub struct Request {
     pub target: String,
     /// The value of `Range`, where there is one.
     pub range: Option<String>,
+    /// The session token that it is signed with, where there is one.
+    pub token: Option<String>,
     /// Requests before this one with the same method, target and range.
     pub before: usize,
 }
@@ -233,12 +235,13 @@ impl Shared {
         let mut word = || line.next().unwrap_or_default().to_owned();
         let (method, target) = (word(), word());
         let range = field(head, "range").map(str::to_owned);
+        let token = field(head, "x-amz-security-token").map(str::to_owned);
         let mut seen = lock(&self.seen);
         let same = |other: &&Request| {
             other.method == method && other.target == target && other.range == range
         };
         let before = seen.iter().filter(same).count();
-        let request = Request { method, target, range, before };
+        let request = Request { method, target, range, token, before };
         seen.push(request.clone());
         request
     }

@@ -2,6 +2,7 @@
 //! coreutils compare, and servers.
 
 pub mod interpose;
+pub mod issuer;
 pub mod program;
 pub mod skip;
 pub mod store;

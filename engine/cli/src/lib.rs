@@ -53,9 +53,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
 /// `RUST_LOG` opens the engine's log, on stderr; without it the report says
 /// all there is to say.
 fn start_log() {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::{EnvFilter, filter_fn};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.finish().with(filter_fn(osmo_engine::telemetry::may_show));
     // Another main in the same process may have opened it already.
     let _ = log.try_init();
 }

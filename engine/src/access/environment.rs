@@ -16,6 +16,10 @@ pub struct Environment {
     pub addressing_style: Option<String>,
     /// `AWS_S3_FORCE_PATH_STYLE`.
     pub force_path_style: Option<String>,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`.
+    pub dual_stack: Option<String>,
+    /// `AWS_USE_FIPS_ENDPOINT`.
+    pub fips: Option<String>,
     /// The folder that holds `config.yaml`.
     pub config_dir: Option<PathBuf>,
 }
@@ -40,6 +44,8 @@ impl Environment {
             region: get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")),
             addressing_style: get("OSMO_S3_ADDRESSING_STYLE"),
             force_path_style: get("AWS_S3_FORCE_PATH_STYLE"),
+            dual_stack: get("AWS_USE_DUALSTACK_ENDPOINT"),
+            fips: get("AWS_USE_FIPS_ENDPOINT"),
             config_dir,
         }
     }

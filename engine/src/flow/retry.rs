@@ -18,6 +18,8 @@ pub struct RetryPolicy {
     pub attempts_total_max: u32,
     /// Attempts at bytes that do not match their checksum.
     pub corrupt_max: u32,
+    /// Refusals of credentials in a row, each of fresh ones.
+    pub auth_max: u32,
     /// The wait in between.
     pub backoff: Backoff,
     /// The wait where the store asks for less load.
@@ -31,6 +33,7 @@ impl Default for RetryPolicy {
             attempts_throttled_max: 10,
             attempts_total_max: 100,
             corrupt_max: 2,
+            auth_max: 3,
             backoff: Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) },
             // Nine waits: half a minute to a minute in all.
             backoff_throttled: Backoff {
@@ -48,12 +51,13 @@ pub struct Retry {
     barren: u32,
     total: u32,
     corrupt: u32,
+    refused: u32,
 }
 
 impl Retry {
     /// No attempt has failed yet.
     pub fn new(policy: RetryPolicy) -> Self {
-        Self { policy, barren: 0, total: 0, corrupt: 0 }
+        Self { policy, barren: 0, total: 0, corrupt: 0, refused: 0 }
     }
 
     /// Attempts that have failed.
@@ -86,10 +90,15 @@ impl Retry {
                     return None;
                 }
             }
-            // Credentials are renewed by the control thread before they
-            // expire, so a refusal is final; the rest says so itself.
-            RetryClass::Auth
-            | RetryClass::Changed
+            // The caller has fresh ones, or would not ask. A store that refuses
+            // these as well will refuse the next.
+            RetryClass::Auth => {
+                self.refused = if progressed { 1 } else { self.refused + 1 };
+                let spent = self.refused >= self.policy.auth_max
+                    || self.total >= self.policy.attempts_total_max;
+                return (!spent).then_some(Duration::ZERO);
+            }
+            RetryClass::Changed
             | RetryClass::Checksum
             | RetryClass::Budget
             | RetryClass::Cancelled
@@ -125,8 +134,8 @@ mod tests {
         assert_eq!(attempts(RetryClass::Retry, false), 6);
         assert_eq!(attempts(RetryClass::Throttle, false), 10);
         assert_eq!(attempts(RetryClass::Corrupt, false), 2);
+        assert_eq!(attempts(RetryClass::Auth, false), 3);
         for class in [
-            RetryClass::Auth,
             RetryClass::Changed,
             RetryClass::Checksum,
             RetryClass::Budget,

@@ -67,6 +67,17 @@ pub struct Completed {
 
 /// The control plane of one store.
 pub trait Control {
+    /// Waits for credentials that the store has not refused; whether there
+    /// are any.
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = bool> + '_>> {
+        Box::pin(std::future::ready(false))
+    }
+
+    /// Whether many keys can be deleted in one request.
+    fn deletes_batches(&self) -> bool {
+        true
+    }
+
     /// Up to 1,000 keys that start with `prefix`, after the page token `next`.
     fn list<'a>(
         &'a self,

@@ -1,44 +1,89 @@
-//! Credentials as shards see them: a value that the control thread replaces.
+//! Credentials as everybody who signs sees them: one value, replaced by the
+//! control thread.
+//!
+//! ```text
+//!   source (chain) ◄── asks ── renewal task ── publishes ──► generation N
+//!                                  ▲                          │       │
+//!                     asked        │                       shards   SDK
+//!                     early        └──── N was refused ───────┴───────┘
+//! ```
+//!
+//! There is one cache and one renewal, for object bytes and for control alike
+//! (`docs/adr/0007-one-credential-snapshot.md`). Each replacement is a new
+//! *generation*. Whoever is told by the store that its credentials have
+//! expired says which generation that was ([`CredentialsSnapshot::refuse`])
+//! and waits for a newer one ([`CredentialsSnapshot::fresh`]); the source is
+//! asked once for all of them.
+//!
+//! Limits: see [`renew`].
+
+pub(super) mod ambient;
+mod renew;
+
+pub(super) use renew::Pace;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
-use std::time::{Duration, SystemTime};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-/// Fresh credentials are fetched this long before the old ones expire.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
-/// The least wait between two fetches, so that a provider that hands out
-/// nearly expired credentials is not asked in a loop.
-const RENEW_PAUSE: Duration = Duration::from_secs(30);
+/// Answers with credentials each time it is asked; keeps none.
+pub(super) trait Source: Send + Sync {
+    /// Asks for credentials.
+    fn ask(&self) -> Asked<'_>;
+}
+
+/// The answer of a [`Source`].
+pub(super) type Asked<'a> =
+    Pin<Box<dyn Future<Output = Result<Credentials, CredentialsError>> + Send + 'a>>;
+
+/// Credentials of one generation; `None` inside means anonymous.
+#[derive(Clone, Default)]
+pub(super) struct Published {
+    /// Grows with each replacement; never 0 where there is a source.
+    pub(super) generation: u64,
+    /// What to sign with.
+    pub(super) credentials: Option<Arc<Credentials>>,
+    /// The last generation that nothing newer came for in time.
+    stuck: u64,
+}
+
+/// What copies and the renewal share.
+struct Shared {
+    published: watch::Sender<Published>,
+    /// The last generation that a store refused.
+    refused: AtomicU64,
+    asked: Notify,
+}
+
+/// Ends the renewal with the last copy.
+struct Renewal(AbortHandle);
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// A snapshot of credentials that the control thread replaces before they
 /// expire; `None` inside means anonymous. Copies see the same replacement.
 #[derive(Clone)]
 pub struct CredentialsSnapshot {
-    inner: Arc<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    current: RwLock<Option<Arc<Credentials>>>,
-    renewal: OnceLock<AbortHandle>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(renewal) = self.renewal.get() {
-            renewal.abort();
-        }
-    }
+    shared: Arc<Shared>,
+    renewal: Option<Arc<Renewal>>,
 }
 
 impl CredentialsSnapshot {
     /// Requests go out unsigned.
     pub fn anonymous() -> Self {
-        Self { inner: Arc::default() }
+        Self { shared: Arc::new(Shared::new(None)), renewal: None }
     }
 
     /// A key pair, with a session token where there is one.
@@ -47,65 +92,130 @@ impl CredentialsSnapshot {
     }
 
     pub(super) fn of(credentials: Credentials) -> Self {
-        let snapshot = Self::anonymous();
-        snapshot.inner.replace(credentials);
-        snapshot
+        Self { shared: Arc::new(Shared::new(Some(credentials))), renewal: None }
     }
 
-    /// Credentials that `provider` renews, by a task on the current runtime
+    /// Credentials that `source` renews, by a task on the current runtime
     /// that ends with the last copy of the snapshot.
-    pub(super) fn renewed_by(provider: SharedCredentialsProvider, first: Credentials) -> Self {
-        let expiry = first.expiry();
-        let snapshot = Self::of(first);
-        if let Some(expiry) = expiry {
-            let task = tokio::spawn(renew(provider, Arc::downgrade(&snapshot.inner), expiry));
-            let _ = snapshot.inner.renewal.set(task.abort_handle());
-        }
-        snapshot
+    pub(super) fn renewed_by(source: Arc<dyn Source>, first: Credentials) -> Self {
+        Self::renewed_at(Pace::DEFAULT, source, first)
+    }
+
+    fn renewed_at(pace: Pace, source: Arc<dyn Source>, first: Credentials) -> Self {
+        let shared = Arc::new(Shared::new(Some(first)));
+        let task = tokio::spawn(renew::renew(source, Arc::clone(&shared), pace));
+        Self { shared, renewal: Some(Arc::new(Renewal(task.abort_handle()))) }
     }
 
     /// What to sign with now.
-    pub(super) fn current(&self) -> Option<Arc<Credentials>> {
-        self.inner.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn current(&self) -> Published {
+        self.shared.published.borrow().clone()
+    }
+
+    /// Whether requests go out unsigned.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.shared.published.borrow().credentials.is_none()
+    }
+
+    /// Whether what is there has expired by `now`, as far as its source said.
+    pub(super) fn expired(&self, now: SystemTime) -> bool {
+        let published = self.shared.published.borrow();
+        let expiry = published.credentials.as_ref().and_then(|credentials| credentials.expiry());
+        expiry.is_some_and(|expiry| expiry <= now)
+    }
+
+    /// The store says that this generation is no longer valid. The source is
+    /// asked for another one, unless there is one already.
+    pub(super) fn refuse(&self, generation: u64) {
+        self.shared.refused.fetch_max(generation, Ordering::AcqRel);
+        self.shared.asked.notify_one();
+    }
+
+    /// Waits for a generation that no store has refused. Answers whether there
+    /// is one; it is not when the source has nothing else to give, or fails
+    /// for too long. Runs on any executor.
+    pub(super) fn fresh(&self) -> impl Future<Output = bool> + use<> {
+        let (shared, renewed) = (Arc::clone(&self.shared), self.renewal.is_some());
+        async move {
+            if !renewed {
+                return shared.is_fresh();
+            }
+            let mut published = shared.published.subscribe();
+            loop {
+                let stuck = published.borrow_and_update().stuck;
+                if shared.is_fresh() {
+                    return true;
+                }
+                if stuck >= shared.published.borrow().generation {
+                    return false;
+                }
+                if published.changed().await.is_err() {
+                    return false;
+                }
+            }
+        }
     }
 }
 
-impl Inner {
-    fn replace(&self, credentials: Credentials) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(Arc::new(credentials));
+impl Shared {
+    fn new(first: Option<Credentials>) -> Self {
+        let published =
+            Published { generation: 1, credentials: first.map(Arc::new), ..Published::default() };
+        Self {
+            published: watch::Sender::new(published),
+            refused: AtomicU64::new(0),
+            asked: Notify::new(),
+        }
     }
+
+    fn is_fresh(&self) -> bool {
+        self.published.borrow().generation > self.refused.load(Ordering::Acquire)
+    }
+
+    /// Publishes what the source gave; answers whether it is anything new.
+    fn replace(&self, credentials: Credentials) -> bool {
+        self.published.send_if_modified(|published| {
+            if published.credentials.as_deref().is_some_and(|old| same(old, &credentials)) {
+                return false;
+            }
+            published.generation += 1;
+            published.credentials = Some(Arc::new(credentials));
+            true
+        })
+    }
+
+    /// Nothing newer is to be had: whoever waits need not.
+    fn stick(&self) {
+        self.published.send_modify(|published| published.stuck = published.generation);
+    }
+}
+
+/// Whether a store would see no difference.
+fn same(old: &Credentials, new: &Credentials) -> bool {
+    old.access_key_id() == new.access_key_id()
+        && old.secret_access_key() == new.secret_access_key()
+        && old.session_token() == new.session_token()
 }
 
 impl fmt::Debug for CredentialsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.current().map(|c| c.access_key_id().to_owned());
+        let published = self.current();
+        let id = published.credentials.as_ref().map(|c| c.access_key_id().to_owned());
         f.debug_struct("CredentialsSnapshot").field("access_key_id", &id).finish_non_exhaustive()
     }
 }
 
-async fn renew(provider: SharedCredentialsProvider, inner: Weak<Inner>, mut expiry: SystemTime) {
-    loop {
-        tokio::time::sleep(renewal_wait(expiry, SystemTime::now())).await;
-        let fetched = provider.provide_credentials().await;
-        let Some(inner) = inner.upgrade() else { return };
-        match fetched {
-            Ok(credentials) => {
-                let next = credentials.expiry();
-                inner.replace(credentials);
-                let Some(next) = next else { return };
-                expiry = next;
-            }
-            // The old ones stay: they may still be good, and a refusal says
-            // more to the user than this does.
-            Err(fault) => tracing::info!(%fault, "cannot renew the credentials, trying again"),
-        }
+/// The SDK signs with what everybody signs with.
+impl ProvideCredentials for CredentialsSnapshot {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let credentials = self.current().credentials.ok_or_else(|| {
+            CredentialsError::not_loaded("requests to this store are not to be signed")
+        });
+        future::ProvideCredentials::ready(credentials.map(|credentials| (*credentials).clone()))
     }
-}
-
-fn renewal_wait(expiry: SystemTime, now: SystemTime) -> Duration {
-    let left = expiry.duration_since(now).unwrap_or_default();
-    left.saturating_sub(RENEW_BEFORE).max(RENEW_PAUSE)
 }
 
 #[cfg(test)]
@@ -115,41 +225,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renewal_comes_before_expiry_and_never_in_a_loop() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let wait = |left: u64| renewal_wait(now + Duration::from_secs(left), now).as_secs();
-        assert_eq!(wait(3_600), 3_300);
-        assert_eq!(wait(301), 30);
-        assert_eq!(wait(0), 30);
-        assert_eq!(renewal_wait(now - Duration::from_secs(9), now).as_secs(), 30);
-    }
-
-    #[test]
-    fn the_renewal_ends_with_the_last_copy() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let expiry = SystemTime::now() + Duration::from_secs(3_600);
-            let first = Credentials::new("id", "secret", None, Some(expiry), "test");
-            let provider = SharedCredentialsProvider::new(first.clone());
-            let snapshot = CredentialsSnapshot::renewed_by(provider, first);
-            let copy = snapshot.clone();
-            let renewal = snapshot.inner.renewal.get().unwrap().clone();
-            drop(snapshot);
-            tokio::task::yield_now().await;
-            assert!(!renewal.is_finished());
-            drop(copy);
-            tokio::task::yield_now().await;
-            assert!(renewal.is_finished());
-        });
-    }
-
-    #[test]
     fn copies_see_a_replacement_and_debug_shows_no_secret() {
         let snapshot = CredentialsSnapshot::fixed("old", "sesame", Some("token-sesame"));
         let copy = snapshot.clone();
-        snapshot.inner.replace(Credentials::new("new", "sesame", None, None, "test"));
-        assert_eq!(copy.current().unwrap().access_key_id(), "new");
+        let new = Credentials::new("new", "sesame", None, None, "test");
+        assert!(snapshot.shared.replace(new.clone()));
+        assert!(!snapshot.shared.replace(new), "the same again is nothing new");
+        assert_eq!(copy.current().credentials.unwrap().access_key_id(), "new");
         assert!(!format!("{copy:?}").contains("sesame"));
-        assert!(CredentialsSnapshot::anonymous().current().is_none());
+        assert!(CredentialsSnapshot::anonymous().is_anonymous());
     }
 }

@@ -1,16 +1,20 @@
 //! Whom requests go to, and how a bucket and key become host and target.
 
+use std::sync::OnceLock;
+
 use url::{Host, Url};
 
-use super::encode;
+use super::{aws, encode};
 use crate::access::Addressing;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Scheme, host, port, region and addressing of one store. Immutable, shared
-/// by shards.
+/// Scheme, host, port, region and addressing of one bucket's store; shared by
+/// shards and the SDK. It changes once at most: to the region that the store
+/// says the bucket is in ([`Endpoint::follow`]), which all of them then see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
+    moved: OnceLock<Box<Endpoint>>,
     /// As a `Host` field has it: brackets around IPv6.
     host: String,
     named: bool,
@@ -37,10 +41,15 @@ impl Endpoint {
     /// [`ErrorKind::Config`] for what is no `http://host[:port]` URL,
     /// [`ErrorKind::Unsupported`] for https.
     pub fn new(url: &str, region: &str, addressing: Addressing) -> Result<Self> {
-        let parsed = check(url)?;
-        if parsed.scheme() == "https" {
+        if check(url)?.scheme() == "https" {
             return Err(https(url));
         }
+        Self::any(url, region, addressing)
+    }
+
+    /// An endpoint that the SDK can speak to, if not the ring.
+    pub(super) fn any(url: &str, region: &str, addressing: Addressing) -> Result<Self> {
+        let parsed = check(url)?;
         let (host, named) = match parsed.host() {
             Some(Host::Domain(name)) => (name.to_owned(), true),
             Some(address) => (address.to_string(), false),
@@ -48,6 +57,7 @@ impl Endpoint {
         };
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
+            moved: OnceLock::new(),
             host,
             named,
             port: parsed.port_or_known_default().unwrap_or(80),
@@ -56,27 +66,67 @@ impl Endpoint {
         })
     }
 
+    /// Where the bucket is known to be. A request takes host, port and region
+    /// from one look at it.
+    pub fn here(&self) -> &Self {
+        self.moved.get().map_or(self, |moved| moved)
+    }
+
+    /// The store says that the bucket is in `region`, to a request that was
+    /// signed for `signed_for`. Answers whether another request can do better:
+    /// the first move is followed, for everybody, and a second one is not.
+    ///
+    /// The host is never taken from an answer. It stays, or is AWS's own host
+    /// of that region where the endpoint is AWS.
+    pub fn follow(&self, signed_for: &str, region: &str) -> bool {
+        if region == signed_for || !aws::is_region(region) {
+            return false;
+        }
+        if self.here().region == region {
+            return true;
+        }
+        let url = aws::elsewhere(&self.host, region).unwrap_or_else(|| self.url.clone());
+        let Ok(moved) = Self::any(&url, region, self.addressing) else { return false };
+        self.moved.set(Box::new(moved)).is_ok() || self.here().region == region
+    }
+
+    /// Whether the bucket was somewhere else at first.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved.get().is_some()
+    }
+
     /// The URL, for messages.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.here().url
     }
 
     /// The TCP port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.here().port
     }
 
     /// The region that requests are signed for.
     pub fn region(&self) -> &str {
-        &self.region
+        &self.here().region
     }
 
-    /// Where `key` of `bucket` is. A bucket that cannot be part of a host name
-    /// is addressed by path whatever was asked for, and so is one at an IP
-    /// address.
+    /// Whether `bucket` stands in the host name. One that cannot be part of
+    /// one is addressed by path whatever was asked for; so is one at an IP
+    /// address, and over TLS one with dots, for which no certificate stands:
+    /// a wildcard is one label.
+    pub(super) fn by_host(&self, bucket: &str) -> bool {
+        self.addressing == Addressing::Virtual
+            && self.named
+            && is_host_part(bucket)
+            && !(bucket.contains('.') && self.url.starts_with("https:"))
+    }
+
+    /// Where `key` of `bucket` is.
     pub fn target(&self, bucket: &str, key: &str) -> Target {
-        let by_host = self.addressing == Addressing::Virtual && self.named && is_host_part(bucket);
-        let (host, path) = if by_host {
+        if let Some(moved) = self.moved.get() {
+            return moved.target(bucket, key);
+        }
+        let (host, path) = if self.by_host(bucket) {
             (format!("{bucket}.{}", self.host), format!("/{}", encode::path(key)))
         } else {
             (self.host.clone(), format!("/{}/{}", encode::path(bucket), encode::path(key)))

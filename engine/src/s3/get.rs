@@ -92,7 +92,8 @@ impl Store {
     /// that retry needs; error bodies are read (bounded) for S3's own code and
     /// message.
     pub async fn get(&self, request: &GetRequest, scratch: Buffer) -> Given2<GetBody> {
-        let target = self.endpoint.target(&request.bucket, &request.key);
+        let here = self.endpoint.here();
+        let target = here.target(&request.bucket, &request.key);
         let unsigned = match fields(request) {
             Ok(mut fields) => {
                 fields.extend(self.payer());
@@ -100,17 +101,17 @@ impl Store {
             }
             Err(fault) => return Err((fault, Some(scratch))),
         };
-        let head = match self.sign(&unsigned) {
-            Ok(head) => head,
+        let (head, signed) = match self.sign(&unsigned, here.region()) {
+            Ok(signed) => signed,
             Err(fault) => return Err((fault, Some(scratch))),
         };
-        let origin = self.origin(&target.host);
+        let origin = self.origin(&target.host, here.port());
         let response = match origin.request(&head, scratch).await {
             Ok(response) => response,
             Err((fault, scratch)) => return Err((fault.at(self.endpoint.url()), Some(scratch))),
         };
         if !matches!(response.head().status, 200 | 206) {
-            let (refusal, scratch) = self.explain(response, subject(request)).await;
+            let (refusal, scratch) = self.explain(response, subject(request), &signed).await;
             return Err((refusal, Some(scratch)));
         }
         match check(request, response.head(), response.body()) {

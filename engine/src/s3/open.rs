@@ -3,23 +3,19 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::meta::region::ProvideRegion;
-use aws_config::profile::ProfileFileRegionProvider;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_s3::config::Region;
 
 use super::Contact;
+use super::aws::{self, Variant};
 use super::checksum::{self, Checks};
 use super::control::Control;
-use super::credentials::CredentialsSnapshot;
-use super::endpoint::{self, Endpoint};
+use super::credentials::ambient::{self, Ambient};
+use super::credentials::{CredentialsSnapshot, Pace};
+use super::endpoint::Endpoint;
 use super::sdk::SdkControl;
 use crate::access::{Addressing, CredentialFile, Environment, Route};
 use crate::config::Access;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::job::StoreOptions;
 use crate::net::Network;
 use crate::uri::{Scheme, Uri};
@@ -36,12 +32,13 @@ pub struct Opened {
 }
 
 /// Opens the store of `uri` for object bytes and control. Runs on the control
-/// thread; asks the network only for ambient credentials.
+/// thread; asks the network only for ambient credentials, and AWS for the
+/// bucket's region where nothing names it.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] for a malformed file, URL or setting,
-/// [`ErrorKind::Denied`] without credentials, [`ErrorKind::Unsupported`] for
-/// another scheme than s3 and for an https endpoint.
+/// [`crate::ErrorKind::Config`] for a malformed file, URL or setting,
+/// [`crate::ErrorKind::Denied`] without credentials,
+/// [`crate::ErrorKind::Unsupported`] for azure and for an https endpoint.
 pub async fn open(access: &Access, uri: &Uri, options: &StoreOptions) -> Result<Opened> {
     open_in(access, Environment::get(), uri, options).await
 }
@@ -57,24 +54,7 @@ pub async fn open_in(
     options: &StoreOptions,
 ) -> Result<Opened> {
     options.check()?;
-    let plan = Plan::of(access, environment, uri)?;
-    let url = match &plan.route.endpoint {
-        Some((_, url)) => url.clone(),
-        None => "https://s3.amazonaws.com".to_owned(),
-    };
-    // Refused before anybody is asked for credentials.
-    Endpoint::new(&url, REGION_DEFAULT, plan.route.addressing)?;
-    let asked = plan.ask().await?;
-    Ok(Opened {
-        contact: Contact {
-            endpoint: Arc::new(Endpoint::new(&url, &asked.region, plan.route.addressing)?),
-            credentials: asked.credentials.clone(),
-            network: Network::open(access)?,
-            options: Arc::new(options.clone()),
-            checks: checks(access, &plan.route, &url),
-        },
-        control: Rc::new(asked.control(&plan.route, options)),
-    })
+    Plan::of(access, environment, uri, Endpoint::new)?.open(access, options).await
 }
 
 /// Opens the store of `uri` for control only, which may use https.
@@ -87,26 +67,27 @@ pub async fn open_control(
     options: &StoreOptions,
 ) -> Result<Rc<dyn Control>> {
     options.check()?;
-    let plan = Plan::of(access, Environment::get(), uri)?;
-    if let Some((_, url)) = &plan.route.endpoint {
-        endpoint::check(url)?;
-    }
-    let asked = plan.ask().await?;
-    Ok(Rc::new(asked.control(&plan.route, options)))
+    let plan = Plan::of(access, Environment::get(), uri, Endpoint::any)?;
+    Ok(plan.open(access, options).await?.control)
 }
+
+type ToEndpoint = fn(&str, &str, Addressing) -> Result<Endpoint>;
 
 /// What can be known without asking anybody.
-struct Plan {
+struct Plan<'a> {
+    uri: &'a Uri,
     route: Route,
     keys: Option<Credentials>,
-    profile: String,
+    endpoint: ToEndpoint,
 }
 
-impl Plan {
-    fn of(access: &Access, environment: &Environment, uri: &Uri) -> Result<Self> {
-        if uri.scheme() != Scheme::S3 {
-            return Err(unsupported(uri));
-        }
+impl<'a> Plan<'a> {
+    fn of(
+        access: &Access,
+        environment: &Environment,
+        uri: &'a Uri,
+        endpoint: ToEndpoint,
+    ) -> Result<Self> {
         let file = CredentialFile::load(access, environment)?;
         let entry = file.profile(uri.profile());
         let route = Route::of(access, environment, entry, uri)?;
@@ -116,45 +97,75 @@ impl Plan {
             }),
             None => None,
         };
-        Ok(Self { route, keys, profile: uri.profile().to_owned() })
+        let plan = Self { uri, route, keys, endpoint };
+        // Refused before anybody is asked for credentials.
+        plan.at(REGION_DEFAULT)?;
+        Ok(plan)
     }
 
-    async fn ask(&self) -> Result<Asked> {
-        let region = match &self.route.region {
-            Some(region) => region.clone(),
-            None => profile_region().await,
+    /// The endpoint in `region`.
+    fn at(&self, region: &str) -> Result<Endpoint> {
+        let Route { endpoint, addressing, dual_stack, fips, .. } = &self.route;
+        let variant = Variant { dual_stack: *dual_stack, fips: *fips };
+        let url = match endpoint {
+            Some((_, url)) => url.clone(),
+            None => aws::url(region, variant),
         };
-        if let Some(keys) = &self.keys {
-            return Ok(Asked {
-                region,
-                provider: SharedCredentialsProvider::new(keys.clone()),
-                credentials: CredentialsSnapshot::of(keys.clone()),
-            });
-        }
-        let chain =
-            DefaultCredentialsChain::builder().region(Region::new(region.clone())).build().await;
-        let provider = SharedCredentialsProvider::new(chain);
-        let first = provider
-            .provide_credentials()
-            .await
-            .map_err(|fault| no_credentials(&self.profile, fault))?;
-        let credentials = CredentialsSnapshot::renewed_by(provider.clone(), first);
-        Ok(Asked { region, provider, credentials })
+        (self.endpoint)(&url, region, *addressing)
     }
-}
 
-/// What the plan lacked.
-struct Asked {
-    region: String,
-    provider: SharedCredentialsProvider,
-    credentials: CredentialsSnapshot,
-}
+    async fn open(&self, access: &Access, options: &StoreOptions) -> Result<Opened> {
+        let network = Network::open(access)?;
+        let mut named = self.route.region.clone();
+        if named.is_none() && self.uri.scheme() == Scheme::S3 {
+            named = ambient::profile_region(&network).await;
+        }
+        let region = named.as_deref().unwrap_or(REGION_DEFAULT);
+        let endpoint = self.at(region)?;
+        let mut contact = Contact {
+            checks: checks(access, &self.route, endpoint.url()),
+            endpoint: Arc::new(endpoint),
+            credentials: self.credentials(access, &network, region).await?,
+            network,
+            options: Arc::new(options.clone()),
+        };
+        let mut control = SdkControl::new(&contact, self.uri.bucket());
+        if named.is_none()
+            && self.route.endpoint.is_none()
+            && let Some(found) = control.region().await
+        {
+            contact.endpoint = Arc::new(self.at(&found)?);
+            control = SdkControl::new(&contact, self.uri.bucket());
+        }
+        if self.uri.scheme() == Scheme::Gs {
+            control = control.one_delete_each();
+        }
+        let (endpoint, signer) = (&contact.endpoint, &contact.credentials);
+        let (url, region) = (endpoint.url(), endpoint.region());
+        tracing::debug!(uri = %self.uri, url, region, ?signer, "opened the store");
+        Ok(Opened { contact, control: Rc::new(control) })
+    }
 
-impl Asked {
-    fn control(&self, route: &Route, options: &StoreOptions) -> SdkControl {
-        let url = route.endpoint.as_ref().map(|(_, url)| url.as_str());
-        let by_path = route.addressing == Addressing::Path;
-        SdkControl::new(url, &self.region, by_path, self.provider.clone(), options)
+    async fn credentials(
+        &self,
+        access: &Access,
+        network: &Network,
+        region: &str,
+    ) -> Result<CredentialsSnapshot> {
+        if access.anonymous {
+            return Ok(CredentialsSnapshot::anonymous());
+        }
+        if let Some(keys) = &self.keys {
+            return Ok(CredentialsSnapshot::of(keys.clone()));
+        }
+        let profile = self.uri.profile();
+        if self.uri.scheme() != Scheme::S3 {
+            return Err(ambient::no_entry(profile));
+        }
+        let source = Arc::new(Ambient::new(network.clone(), region));
+        let first = Pace::DEFAULT.ask(&*source).await;
+        let first = first.map_err(|fault| ambient::missing(profile, &fault))?;
+        Ok(CredentialsSnapshot::renewed_by(source, first))
     }
 }
 
@@ -163,31 +174,4 @@ impl Asked {
 fn checks(access: &Access, route: &Route, url: &str) -> Arc<Checks> {
     let trailers = route.endpoint.is_none() && url.starts_with("https://");
     checksum::remembered(url, access.checksum, trailers)
-}
-
-async fn profile_region() -> String {
-    let region = ProfileFileRegionProvider::new().region().await;
-    region.map_or_else(|| REGION_DEFAULT.to_owned(), |region| region.to_string())
-}
-
-fn no_credentials(profile: &str, fault: CredentialsError) -> Error {
-    Error::new(
-        ErrorKind::Denied,
-        format!(
-            "there are no credentials for {profile}: add them under auth: data: in the credential \
-             file (config.yaml), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ),
-    )
-    .in_class(crate::error::RetryClass::Fatal)
-    .because(fault)
-}
-
-fn unsupported(uri: &Uri) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!(
-            "cannot reach {uri}: this version moves data to and from s3:// only; where the store \
-             also speaks the S3 protocol, use its s3:// name and override_url"
-        ),
-    )
 }

@@ -20,6 +20,7 @@ use crate::net::connection::SendStop;
 use crate::net::http1::Method;
 use crate::net::{Connection, NetError, Origin, Response};
 use crate::s3::Store;
+use crate::s3::verdict::Signed;
 use std::rc::Rc;
 
 /// What to put.
@@ -58,8 +59,8 @@ pub struct Put {
     key: Arc<str>,
     left: u64,
     body_bytes: u64,
-    rung: Rung,
     trailed: bool,
+    signed: Signed,
 }
 
 impl Put {
@@ -86,7 +87,7 @@ impl Put {
     /// `scratch`: its CRC64NVME, base64.
     pub async fn trail(&mut self, crc64nvme: &str, mut scratch: Buffer) -> (Result<()>, Buffer) {
         let end = framing::end(self.body_bytes, crc64nvme);
-        if self.left > 0 || self.rung != Rung::Trailer || scratch.len() < end.len() {
+        if self.left > 0 || self.signed.rung != Rung::Trailer || scratch.len() < end.len() {
             let fault = Error::new(ErrorKind::Internal, "a PUT got a trailer out of turn");
             return (Err(fault), scratch);
         }
@@ -105,7 +106,7 @@ impl Put {
 
     /// Reads the answer into `scratch` and gives the connection back.
     pub async fn finish(self, scratch: Buffer) -> (Result<PutDone>, Buffer) {
-        if self.left > 0 || self.trailed != (self.rung == Rung::Trailer) {
+        if self.left > 0 || self.trailed != (self.signed.rung == Rung::Trailer) {
             let fault = Error::new(ErrorKind::Internal, "a PUT got fewer bytes than it announced");
             return (Err(fault), scratch);
         }
@@ -145,7 +146,7 @@ impl Put {
     }
 
     async fn explain(&self, response: Response) -> (Error, Buffer) {
-        self.store.explain_put(response, self.subject(), self.rung).await
+        self.store.explain(response, self.subject(), &self.signed).await
     }
 
     async fn answer(&self, scratch: Buffer) -> std::result::Result<Response, (NetError, Buffer)> {
@@ -170,21 +171,26 @@ impl Put {
 impl Store {
     /// Sends the request head, using `scratch` for it.
     pub async fn put(&self, request: &PutRequest, scratch: Buffer) -> (Result<Put>, Buffer) {
-        let target = self.endpoint.target(&request.bucket, &request.key);
+        let here = self.endpoint.here();
+        let target = here.target(&request.bucket, &request.key);
         let unsigned = Unsigned {
             method: Method::Put,
             target: &target,
             query: query(request),
             fields: self.put_fields(request),
         };
-        let head = match self.sign(&unsigned) {
-            Ok(head) => match request.proof {
-                Proof::Trailer => head.followed_by(&framing::start(request.body_bytes)),
-                _ => head,
-            },
+        let (head, signed) = match self.sign(&unsigned, here.region()) {
+            Ok((head, signed)) => {
+                let rung = request.proof.rung();
+                let head = match rung {
+                    Rung::Trailer => head.followed_by(&framing::start(request.body_bytes)),
+                    _ => head,
+                };
+                (head, Signed { rung, ..signed })
+            }
             Err(fault) => return (Err(fault), scratch),
         };
-        let origin = self.origin(&target.host);
+        let origin = self.origin(&target.host, here.port());
         let mut connection = origin.connection().await;
         let mut scratch = scratch;
         loop {
@@ -211,8 +217,8 @@ impl Store {
                         key: Arc::clone(&request.key),
                         left: request.body_bytes,
                         body_bytes: request.body_bytes,
-                        rung: request.proof.rung(),
                         trailed: false,
+                        signed,
                     };
                     return (Ok(put), scratch);
                 }

@@ -3,13 +3,16 @@
 mod listing;
 mod outcome;
 
-use aws_credential_types::provider::SharedCredentialsProvider;
+use std::cell::OnceCell;
+use std::future::Future;
+use std::pin::Pin;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, Config, IdentityCache, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{
@@ -17,9 +20,12 @@ use aws_sdk_s3::types::{
     EncodingType, RequestPayer, ServerSideEncryption, StorageClass,
 };
 
+use super::Contact;
+use super::aws;
 use super::checksum::Rung;
 use super::control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
+use super::verdict::Signed;
 use crate::error::{ErrorKind, Result};
 use crate::job::{Encryption, StoreOptions};
 use crate::net::Patience;
@@ -30,47 +36,107 @@ const PAGE_KEYS: i32 = 1_000;
 
 /// The control plane of one store, through the SDK.
 pub(super) struct SdkControl {
-    client: Client,
+    bucket: String,
+    home: Client,
+    /// The same where the bucket turned out to be.
+    moved: OnceCell<Client>,
     outcome: Outcome,
-    options: StoreOptions,
+    deletes_batches: bool,
 }
 
 impl SdkControl {
-    /// A client for `url` (AWS without one), whose requests are signed with
-    /// what `provider` has and carry what `options` say.
-    pub(super) fn new(
-        url: Option<&str>,
-        region: &str,
-        by_path: bool,
-        provider: SharedCredentialsProvider,
-        options: &StoreOptions,
-    ) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Patience::DEFAULT.connect)
-            .read_timeout(Patience::DEFAULT.first_byte)
-            .operation_attempt_timeout(Patience::DEFAULT.control)
-            .build();
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .credentials_provider(provider)
-            .force_path_style(by_path)
-            .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .timeout_config(timeouts);
-        config.set_endpoint_url(url.map(str::to_owned));
-        let outcome = Outcome::new(url.unwrap_or("AWS S3"), region);
-        Self { client: Client::from_conf(config.build()), outcome, options: options.clone() }
+    /// A client for `bucket` at the contact's endpoint, whose requests are
+    /// signed with what the contact has and carry what its options say.
+    pub(super) fn new(contact: &Contact, bucket: &str) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            home: client(contact, bucket),
+            moved: OnceCell::new(),
+            outcome: Outcome::new(contact.clone()),
+            deletes_batches: true,
+        }
+    }
+
+    /// The same for a store without batches of deletions.
+    pub(super) fn one_delete_each(mut self) -> Self {
+        self.deletes_batches = false;
+        self
+    }
+
+    /// The region that AWS says the bucket is in; with the answer to a HEAD of
+    /// the bucket, which tells it to whoever asks.
+    pub(super) async fn region(&self) -> Option<String> {
+        match self.client().0.head_bucket().bucket(&self.bucket).send().await {
+            Ok(answer) => answer.bucket_region().map(str::to_owned),
+            Err(fault) => {
+                fault.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
+            }
+        }
+        .filter(|region| aws::is_region(region))
+    }
+
+    /// The client to ask, and what its request is signed with and for.
+    fn client(&self) -> (&Client, Signed) {
+        let contact = self.outcome.contact();
+        let signed = Signed {
+            generation: contact.credentials.current().generation,
+            region: contact.endpoint.region().to_owned(),
+            rung: Rung::None,
+        };
+        let client = match contact.endpoint.has_moved() {
+            true => self.moved.get_or_init(|| client(contact, &self.bucket)),
+            false => &self.home,
+        };
+        (client, signed)
+    }
+
+    fn options(&self) -> &StoreOptions {
+        &self.outcome.contact().options
     }
 
     fn payer(&self) -> Option<RequestPayer> {
-        self.options.request_payer.then_some(RequestPayer::Requester)
+        self.options().request_payer.then_some(RequestPayer::Requester)
     }
 }
 
+fn client(contact: &Contact, bucket: &str) -> Client {
+    let here = contact.endpoint.here();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Patience::DEFAULT.connect)
+        .read_timeout(Patience::DEFAULT.first_byte)
+        .operation_attempt_timeout(Patience::DEFAULT.control)
+        .build();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(here.region().to_owned()))
+        .endpoint_url(here.url())
+        .force_path_style(!here.by_host(bucket))
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .timeout_config(timeouts);
+    let config = if contact.credentials.is_anonymous() {
+        config.allow_no_auth()
+    } else {
+        // The snapshot is the one cache: this client's would hand out what a
+        // store has refused.
+        config
+            .identity_cache(IdentityCache::no_cache())
+            .credentials_provider(contact.credentials.clone())
+    };
+    Client::from_conf(config.build())
+}
+
 impl Control for SdkControl {
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = bool> + '_>> {
+        Box::pin(self.outcome.contact().credentials.fresh())
+    }
+
+    fn deletes_batches(&self) -> bool {
+        self.deletes_batches
+    }
+
     fn list<'a>(
         &'a self,
         bucket: &'a str,
@@ -80,8 +146,8 @@ impl Control for SdkControl {
     ) -> Answer<'a, Page> {
         Box::pin(async move {
             let subject = Subject { bucket, key: prefix, permission: "s3:ListBucket" };
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .list_objects_v2()
                 .bucket(bucket)
                 .prefix(prefix)
@@ -92,7 +158,7 @@ impl Control for SdkControl {
                 .set_request_payer(self.payer())
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
             listing::page(&answer, next.as_deref())
                 .map_err(|what| self.outcome.protocol(what, subject))
         })
@@ -101,8 +167,8 @@ impl Control for SdkControl {
     fn head<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, Option<ObjectInfo>> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:GetObject" };
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .head_object()
                 .bucket(bucket)
                 .key(key)
@@ -112,7 +178,7 @@ impl Control for SdkControl {
                 .await;
             match answer {
                 Ok(answer) => self.object(key, &answer, subject).map(Some),
-                Err(fault) => match self.outcome.error(fault, subject) {
+                Err(fault) => match self.outcome.error(fault, subject, &signed) {
                     missing if missing.kind() == ErrorKind::NotFound => Ok(None),
                     fault => Err(fault),
                 },
@@ -129,11 +195,12 @@ impl Control for SdkControl {
     ) -> Answer<'a, String> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
-            let options = &self.options;
+            let options = self.options();
             let (encryption, encryption_key) = encryption(options);
             let class = options.storage_class.as_deref().map(StorageClass::from);
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let signed = Signed { rung: in_head(rung.is_crc()), ..signed };
+            let answer = client
                 .create_multipart_upload()
                 .bucket(bucket)
                 .key(key)
@@ -146,7 +213,7 @@ impl Control for SdkControl {
                 .set_storage_class(class)
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error_of(fault, subject, in_head(rung.is_crc())))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
             answer
                 .upload_id()
                 .filter(|id| !id.is_empty())
@@ -167,8 +234,8 @@ impl Control for SdkControl {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
             let whole = crc64nvme.is_some();
             let parts = parts.into_iter().map(completed).collect();
-            let answer = self
-                .client
+            let (client, signed) = self.client();
+            let answer = client
                 .complete_multipart_upload()
                 .bucket(bucket)
                 .key(key)
@@ -181,7 +248,7 @@ impl Control for SdkControl {
                 )
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error_of(fault, subject, in_head(whole)))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
             Ok(Completed {
                 etag: answer.e_tag().map(str::to_owned),
                 crc64nvme: answer.checksum_crc64_nvme().map(str::to_owned),
@@ -192,8 +259,8 @@ impl Control for SdkControl {
     fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:AbortMultipartUpload" };
-            let request = self
-                .client
+            let (client, signed) = self.client();
+            let request = client
                 .abort_multipart_upload()
                 .bucket(bucket)
                 .key(key)
@@ -201,7 +268,7 @@ impl Control for SdkControl {
                 .set_request_payer(self.payer());
             match request.send().await {
                 Ok(_) => Ok(()),
-                Err(fault) => match self.outcome.error(fault, subject) {
+                Err(fault) => match self.outcome.error(fault, subject, &signed) {
                     gone if gone.kind() == ErrorKind::NotFound => Ok(()),
                     fault => Err(fault),
                 },
@@ -276,4 +343,52 @@ fn checksums(answer: &HeadObjectOutput) -> Vec<(String, String)> {
     .filter(|(_, value)| !value.contains('-'))
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::access::Addressing;
+    use crate::s3::{CredentialsSnapshot, Endpoint};
+
+    /// What is made of the answer to a HEAD of the bucket.
+    fn region_of(status: &'static str, field: &'static str) -> Option<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let (mut head, mut block) = (Vec::new(), [0; 1024]);
+            while !head.ends_with(b"\r\n\r\n") {
+                let count = peer.read(&mut block).unwrap();
+                head.extend_from_slice(&block[..count]);
+            }
+            let answer = format!("HTTP/1.1 {status}\r\n{field}Content-Length: 0\r\n\r\n");
+            peer.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        let endpoint = Endpoint::new(&url, "us-east-1", Addressing::Path).unwrap();
+        let keys = CredentialsSnapshot::fixed("id", "s", None);
+        let control = SdkControl::new(&Contact::new(endpoint.into(), keys), "bkt");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let region = runtime.block_on(control.region());
+        let head = server.join().unwrap();
+        assert!(head.starts_with("HEAD /bkt"), "{head}");
+        region
+    }
+
+    // HeadBucket's documented answers: the field is there with a refusal too.
+    #[test]
+    fn a_bucket_s_region_is_in_the_answer_whoever_asks() {
+        let field = "x-amz-bucket-region: eu-north-1\r\n";
+        for status in ["200 OK", "301 Moved Permanently", "403 Forbidden", "400 Bad Request"] {
+            assert_eq!(region_of(status, field).as_deref(), Some("eu-north-1"), "{status}");
+        }
+        assert_eq!(region_of("404 Not Found", ""), None);
+        assert_eq!(region_of("403 Forbidden", "x-amz-bucket-region: a.b/\r\n"), None);
+    }
 }

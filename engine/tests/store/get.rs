@@ -297,20 +297,53 @@ fn a_refusal_is_told_in_the_store_s_words_and_spares_the_connection() {
 }
 
 #[test]
-fn a_redirect_names_the_region() {
-    each_driver(
+fn a_bucket_that_has_moved_is_asked_there_from_then_on() {
+    let heads = each_driver(
         || {
             vec![script(|peer: &mut Peer| {
                 peer.head();
-                let fields = "x-amz-bucket-region: eu-west-1\r\nLocation: http://elsewhere/\r\n";
-                peer.send(answer("301 Moved Permanently", fields, ""));
+                // The host that it names is not gone to.
+                let region =
+                    "x-amz-bucket-region: eu-north-1\r\nLocation: http://elsewhere.test/\r\n";
+                peer.send(answer("301 Moved Permanently", region, ""));
+                peer.head();
+                peer.send(answer("200 OK", "", CONTENT));
+                peer.head();
+                peer.send(answer("301 Moved Permanently", "x-amz-bucket-region: xx\r\n", ""));
                 peer.closed();
             })]
         },
         async |bench| {
-            let fault = get(bench, &get_request(None), 100).await.unwrap_err();
-            assert_eq!(fault.kind(), ErrorKind::Config);
-            assert!(fault.to_string().contains("AWS_REGION=eu-west-1"), "{fault}");
+            let moved = get(bench, &get_request(None), 50).await.unwrap_err();
+            assert_eq!(moved.class(), RetryClass::Retry, "{moved}");
+            assert!(get(bench, &get_request(None), 50).await.is_ok());
+            let again = get(bench, &get_request(None), 50).await.unwrap_err();
+            assert_eq!((again.kind(), again.class()), (ErrorKind::Config, RetryClass::Fatal));
+            assert!(again.to_string().contains("region xx, not eu-north-1"), "{again}");
         },
     );
+    for heads in heads {
+        for (head, region) in heads.iter().zip(["us-east-1", "eu-north-1", "eu-north-1"]) {
+            assert!(head.contains(&format!("/{region}/s3/aws4_request")), "{head}");
+        }
+    }
+}
+
+#[test]
+fn only_expired_credentials_may_be_renewed() {
+    for (code, class) in [("ExpiredToken", RetryClass::Auth), ("AccessDenied", RetryClass::Fatal)] {
+        each_driver(
+            || {
+                vec![script(move |peer: &mut Peer| {
+                    peer.head();
+                    peer.send(refusal("403 Forbidden", code, "why"));
+                    peer.closed();
+                })]
+            },
+            async |bench| {
+                let fault = get(bench, &get_request(None), 50).await.unwrap_err();
+                assert_eq!((fault.kind(), fault.class()), (ErrorKind::Denied, class), "{fault}");
+            },
+        );
+    }
 }

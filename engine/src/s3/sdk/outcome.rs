@@ -6,54 +6,47 @@ use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::{Error, ErrorKind};
-use crate::s3::Rung;
+use crate::s3::Contact;
 use crate::s3::fault::{Fault, Subject};
+use crate::s3::verdict::{Signed, verdict};
 
 /// Where answers come from.
 pub(super) struct Outcome {
-    endpoint: String,
-    region: String,
+    contact: Contact,
 }
 
 impl Outcome {
-    pub(super) fn new(endpoint: &str, region: &str) -> Self {
-        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), region: region.to_owned() }
+    pub(super) fn new(contact: Contact) -> Self {
+        Self { contact }
+    }
+
+    pub(super) fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     /// What a failed call means.
-    pub(super) fn error<E>(&self, fault: SdkError<E, HttpResponse>, subject: Subject<'_>) -> Error
-    where
-        E: StdError + Send + Sync + 'static,
-    {
-        self.error_of(fault, subject, Rung::None)
-    }
-
-    /// What a failed call means that is checked by `rung`.
-    pub(super) fn error_of<E>(
+    pub(super) fn error<E>(
         &self,
         fault: SdkError<E, HttpResponse>,
         subject: Subject<'_>,
-        rung: Rung,
+        signed: &Signed,
     ) -> Error
     where
         E: StdError + Send + Sync + 'static,
     {
-        let endpoint = &self.endpoint;
+        let Contact { endpoint, credentials, .. } = &self.contact;
+        let url = endpoint.url();
         match fault {
             SdkError::ServiceError(refusal) => {
                 let raw = refusal.raw();
                 let body = raw.body().bytes().unwrap_or_default();
                 let region = raw.headers().get("x-amz-bucket-region");
-                Fault::from_parts(raw.status().as_u16(), region, body).error_at(
-                    endpoint,
-                    &self.region,
-                    subject,
-                    rung,
-                )
+                let fault = Fault::from_parts(raw.status().as_u16(), region, body);
+                verdict(fault, endpoint, credentials, signed, subject)
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
                 let reachable =
-                    format!("cannot reach {endpoint}: check the endpoint URL and the network");
+                    format!("cannot reach {url}: check the endpoint URL and the network");
                 chained(Error::new(ErrorKind::Unreachable, reachable), fault)
             }
             SdkError::ResponseError(_) => {
@@ -63,7 +56,7 @@ impl Outcome {
                 Error::new(
                     ErrorKind::Config,
                     format!(
-                        "cannot ask {endpoint} about {subject}: check the bucket's name, the \
+                        "cannot ask {url} about {subject}: check the bucket's name, the \
                          region and the credentials"
                     ),
                 ),
@@ -74,7 +67,7 @@ impl Outcome {
 
     /// A success that is none.
     pub(super) fn protocol(&self, what: &str, subject: Subject<'_>) -> Error {
-        let endpoint = &self.endpoint;
+        let endpoint = self.contact.endpoint.url();
         Error::new(
             ErrorKind::Protocol,
             format!(
