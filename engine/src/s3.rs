@@ -16,8 +16,8 @@
 //! Nothing here tries twice (one dead keep-alive connection excepted): an
 //! error carries its [`crate::RetryClass`], and the caller's policy decides.
 //!
-//! Limits: error bodies are read up to 8 KiB; object bytes move over plain
-//! HTTP only, and an https endpoint is refused, never downgraded.
+//! Limits: error bodies are read up to 8 KiB. An https endpoint is never
+//! downgraded.
 
 pub mod control;
 pub mod credentials;
@@ -129,8 +129,8 @@ impl Store {
             origins.remove(0);
         }
         let network = self.network.clone();
-        let port = self.endpoint.port();
-        let origin = Origin::new(self.ring.clone(), network, host, port, self.patience);
+        let (port, wire) = (self.endpoint.port(), self.endpoint.wire());
+        let origin = Origin::new(self.ring.clone(), network, host, port, wire, self.patience);
         origins.push((host.to_owned(), Rc::clone(&origin)));
         origin
     }

@@ -229,10 +229,6 @@ fn what_cannot_be_opened_says_why() {
         assert_eq!(fault.kind(), ErrorKind::Unsupported);
         assert!(fault.to_string().contains(uri), "{fault}");
     }
-    let https = opening(Some("https://h"), ENTRY, "s3://bkt");
-    assert_eq!(https.kind(), ErrorKind::Unsupported, "{https}");
-    let aws = opening(None, ENTRY, "s3://bkt");
-    assert_eq!(aws.kind(), ErrorKind::Unsupported, "{aws}");
     let url = opening(Some("h:9000"), ENTRY, "s3://bkt");
     assert_eq!(url.kind(), ErrorKind::Config, "{url}");
 }

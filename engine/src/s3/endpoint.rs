@@ -5,6 +5,7 @@ use url::{Host, Url};
 use super::encode;
 use crate::access::Addressing;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::Wire;
 
 /// Scheme, host, port, region and addressing of one store. Immutable, shared
 /// by shards.
@@ -15,6 +16,7 @@ pub struct Endpoint {
     host: String,
     named: bool,
     port: u16,
+    wire: Wire,
     region: String,
     addressing: Addressing,
 }
@@ -24,7 +26,7 @@ pub struct Endpoint {
 pub struct Target {
     /// The name or address to connect to.
     pub host: String,
-    /// The `Host` field: with the port, unless it is 80.
+    /// The `Host` field: with the port, unless it is the scheme's own.
     pub authority: String,
     /// The request target, percent-encoded.
     pub path: String,
@@ -34,13 +36,10 @@ impl Endpoint {
     /// An endpoint for object bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for what is no `http://host[:port]` URL,
-    /// [`ErrorKind::Unsupported`] for https.
+    /// [`ErrorKind::Config`] for what is no `http[s]://host[:port]` URL.
     pub fn new(url: &str, region: &str, addressing: Addressing) -> Result<Self> {
         let parsed = check(url)?;
-        if parsed.scheme() == "https" {
-            return Err(https(url));
-        }
+        let wire = if parsed.scheme() == "https" { Wire::Tls } else { Wire::Plain };
         let (host, named) = match parsed.host() {
             Some(Host::Domain(name)) => (name.to_owned(), true),
             Some(address) => (address.to_string(), false),
@@ -50,7 +49,8 @@ impl Endpoint {
             url: url.trim_end_matches('/').to_owned(),
             host,
             named,
-            port: parsed.port_or_known_default().unwrap_or(80),
+            port: parsed.port().unwrap_or(default_port(wire)),
+            wire,
             region: region.to_owned(),
             addressing,
         })
@@ -64,6 +64,11 @@ impl Endpoint {
     /// The TCP port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether bytes go over TLS.
+    pub fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// The region that requests are signed for.
@@ -81,8 +86,11 @@ impl Endpoint {
         } else {
             (self.host.clone(), format!("/{}/{}", encode::path(bucket), encode::path(key)))
         };
-        let authority =
-            if self.port == 80 { host.clone() } else { format!("{host}:{}", self.port) };
+        let authority = if self.port == default_port(self.wire) {
+            host.clone()
+        } else {
+            format!("{host}:{}", self.port)
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Target { host, authority, path }
     }
@@ -108,20 +116,17 @@ fn malformed(url: &str) -> Error {
     Error::new(
         ErrorKind::Config,
         format!(
-            "the endpoint URL {shown} is not of the form http://host:port (no path, no query, no \
-             user): correct --endpoint-url, override_url or AWS_ENDPOINT_URL"
+            "the endpoint URL {shown} is not of the form https://host:port or http://host:port \
+             (no path, no query, no user): correct --endpoint-url, override_url or AWS_ENDPOINT_URL"
         ),
     )
 }
 
-pub(super) fn https(url: &str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!(
-            "cannot move object bytes to or from {url}: this version speaks plain HTTP only and \
-             does not downgrade; name an http:// endpoint with --endpoint-url or override_url"
-        ),
-    )
+fn default_port(wire: Wire) -> u16 {
+    match wire {
+        Wire::Plain => 80,
+        Wire::Tls => 443,
+    }
 }
 
 /// The bucket names that S3 allows in a host name.

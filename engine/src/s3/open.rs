@@ -20,7 +20,7 @@ use crate::access::{Addressing, CredentialFile, Environment, Route};
 use crate::config::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::StoreOptions;
-use crate::net::Network;
+use crate::net::{Network, Wire};
 use crate::uri::{Scheme, Uri};
 
 const REGION_DEFAULT: &str = "us-east-1";
@@ -40,7 +40,7 @@ pub struct Opened {
 /// # Errors
 /// [`ErrorKind::Config`] for a malformed file, URL or setting,
 /// [`ErrorKind::Denied`] without credentials, [`ErrorKind::Unsupported`] for
-/// another scheme than s3 and for an https endpoint.
+/// another scheme than s3.
 pub async fn open(access: &Access, uri: &Uri, options: &StoreOptions) -> Result<Opened> {
     open_in(access, Environment::get(), uri, options).await
 }
@@ -61,23 +61,27 @@ pub async fn open_in(
         None => "https://s3.amazonaws.com".to_owned(),
     };
     // Refused before anybody is asked for credentials.
-    Endpoint::new(&url, REGION_DEFAULT, plan.route.addressing)?;
+    let endpoint = Endpoint::new(&url, REGION_DEFAULT, plan.route.addressing)?;
+    let network = Network::open(access)?;
+    if endpoint.wire() == Wire::Tls {
+        network.tls.client_config()?;
+    }
     let asked = plan.ask().await?;
     Ok(Opened {
         contact: Contact {
             endpoint: Arc::new(Endpoint::new(&url, &asked.region, plan.route.addressing)?),
             credentials: asked.credentials.clone(),
-            network: Network::open(access)?,
+            network,
             options: Arc::new(options.clone()),
         },
         control: Rc::new(asked.control(&plan.route)),
     })
 }
 
-/// Opens the store of `uri` for control only, which may use https.
+/// Opens the store of `uri` for control only.
 ///
 /// # Errors
-/// As [`open`], https excepted.
+/// As [`open`].
 pub async fn open_control(
     access: &Access,
     uri: &Uri,

@@ -50,6 +50,9 @@ pub struct Put {
     bucket: Arc<str>,
     key: Arc<str>,
     left: u64,
+    /// Where the head was, and TLS seals into; `None` while a write is under
+    /// way.
+    scratch: Option<Buffer>,
 }
 
 impl Put {
@@ -61,7 +64,12 @@ impl Put {
             let fault = Error::new(ErrorKind::Internal, "a PUT got more bytes than it announced");
             return (Err(fault), slice.buffer);
         };
-        let (sent, buffer) = self.connection.send_all(slice).await;
+        let Some(room) = self.scratch.take() else {
+            let fault = Error::new(ErrorKind::Internal, "an earlier write of a PUT was given up");
+            return (Err(fault), slice.buffer);
+        };
+        let (sent, buffer, room) = self.connection.send_all(slice, room).await;
+        self.scratch = Some(room);
         match sent {
             Ok(()) => {
                 self.left = left;
@@ -72,12 +80,27 @@ impl Put {
         }
     }
 
-    /// Reads the answer into `scratch` and gives the connection back.
-    pub async fn finish(self, scratch: Buffer) -> (Result<PutDone>, Buffer) {
-        if self.left > 0 {
-            let fault = Error::new(ErrorKind::Internal, "a PUT got fewer bytes than it announced");
-            return (Err(fault), scratch);
-        }
+    /// Ends the request where it is; the scratch buffer, unless a write was
+    /// given up.
+    pub fn abandon(self) -> Option<Buffer> {
+        self.scratch
+    }
+
+    /// Reads the answer and gives the connection back, and the scratch buffer
+    /// unless a write was given up.
+    pub async fn finish(mut self) -> (Result<PutDone>, Option<Buffer>) {
+        let scratch = match self.scratch.take() {
+            Some(scratch) if self.left == 0 => scratch,
+            scratch => {
+                let sentence = "a PUT got fewer bytes than it announced";
+                return (Err(Error::new(ErrorKind::Internal, sentence)), scratch);
+            }
+        };
+        let (done, scratch) = self.conclude(scratch).await;
+        (done, Some(scratch))
+    }
+
+    async fn conclude(&self, scratch: Buffer) -> (Result<PutDone>, Buffer) {
         let mut response = match self.answer(scratch).await {
             Ok(response) => response,
             Err((fault, scratch)) => return (Err(self.lost(fault)), scratch),
@@ -133,8 +156,13 @@ impl Put {
 }
 
 impl Store {
-    /// Sends the request head, using `scratch` for it.
-    pub async fn put(&self, request: &PutRequest, scratch: Buffer) -> (Result<Put>, Buffer) {
+    /// Sends the request head, using `scratch` for it; the PUT keeps it for
+    /// what it sends and for the answer.
+    pub async fn put(
+        &self,
+        request: &PutRequest,
+        scratch: Buffer,
+    ) -> std::result::Result<Put, (Error, Buffer)> {
         let target = self.endpoint.target(&request.bucket, &request.key);
         let unsigned = Unsigned {
             method: Method::Put,
@@ -144,7 +172,7 @@ impl Store {
         };
         let head = match self.sign(&unsigned) {
             Ok(head) => head,
-            Err(fault) => return (Err(fault), scratch),
+            Err(fault) => return Err((fault, scratch)),
         };
         let origin = self.origin(&target.host);
         let mut connection = origin.connection().await;
@@ -152,7 +180,7 @@ impl Store {
         loop {
             let current = match connection {
                 Ok(current) => current,
-                Err(fault) => return (Err(fault.at(self.endpoint.url())), scratch),
+                Err(fault) => return Err((fault.at(self.endpoint.url()), scratch)),
             };
             let (sent, back) = current.send_head(&head, scratch).await;
             scratch = back;
@@ -160,20 +188,20 @@ impl Store {
                 // A pooled connection that died has seen none of the body.
                 Err(_) if current.is_reused() => connection = origin.connect().await,
                 Err(SendStop::Failed(fault)) => {
-                    return (Err(fault.at(self.endpoint.url())), scratch);
+                    return Err((fault.at(self.endpoint.url()), scratch));
                 }
                 // An answer before the body began is found by the first write,
                 // or by the end of an empty one.
                 Ok(()) | Err(SendStop::Answered) => {
-                    let put = Put {
+                    return Ok(Put {
                         store: self.clone(),
                         origin,
                         connection: current,
                         bucket: Arc::clone(&request.bucket),
                         key: Arc::clone(&request.key),
                         left: request.body_bytes,
-                    };
-                    return (Ok(put), scratch);
+                        scratch: Some(scratch),
+                    });
                 }
             }
         }

@@ -37,11 +37,10 @@ pub(super) async fn send(
     scratch: Buffer,
     request: &PutRequest,
     sealed: &mut Sealed,
-) -> (Result<Sent>, Buffer) {
-    let (put, scratch) = site.store.put(request, scratch).await;
-    let mut put = match put {
+) -> (Result<Sent>, Option<Buffer>) {
+    let mut put = match site.store.put(request, scratch).await {
         Ok(put) => put,
-        Err(error) => return (Err(error), scratch),
+        Err((error, scratch)) => return (Err(error), Some(scratch)),
     };
     let body = match sealed.held.take() {
         Some(slices) => {
@@ -54,9 +53,9 @@ pub(super) async fn send(
         None => again(site, fd, order, lease, &mut put, sealed).await,
     };
     if let Err(error) = body {
-        return (Err(error), scratch);
+        return (Err(error), put.abandon());
     }
-    let (done, scratch) = put.finish(scratch).await;
+    let (done, scratch) = put.finish().await;
     (done.and_then(|done| review(done, sealed)), scratch)
 }
 
