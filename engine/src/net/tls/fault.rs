@@ -8,6 +8,9 @@ pub enum TlsFault {
     /// Nobody who is trusted vouches for the certificate.
     #[error("its certificate is issued by nobody who is trusted here")]
     UnknownIssuer,
+    /// Whoever signed is not who the names say.
+    #[error("its certificate is not signed by the CA of that name that is trusted here")]
+    Forged,
     /// The certificate is too old, or the clock is wrong.
     #[error("its certificate has expired")]
     Expired,
@@ -49,7 +52,7 @@ impl TlsFault {
     /// The failure as a sentence about `endpoint`.
     pub(in crate::net) fn at(self, endpoint: &str) -> Error {
         let (kind, class, sentence) = match &self {
-            Self::UnknownIssuer => (
+            Self::UnknownIssuer | Self::Forged => (
                 ErrorKind::Config,
                 RetryClass::Fatal,
                 format!("cannot trust {endpoint}: name its CA's certificate (PEM) with --ca-bundle or AWS_CA_BUNDLE"),

@@ -26,6 +26,7 @@ pub(super) struct Session {
     outbox: Vec<u8>,
     established: bool,
     closed: bool,
+    failed: Option<TlsFault>,
 }
 
 /// What became of received bytes.
@@ -62,7 +63,7 @@ impl Session {
         let connection = UnbufferedClientConnection::new(config, name)
             .map_err(|error| fault_of(error, host, false))?;
         let (host, outbox) = (host.to_owned(), Vec::new());
-        Ok(Self { connection, host, outbox, established: false, closed: false })
+        Ok(Self { connection, host, outbox, established: false, closed: false, failed: None })
     }
 
     /// Whether data may be sent and received.
@@ -84,6 +85,9 @@ impl Session {
     /// front. What came before a fault is made even so.
     pub(super) fn open(&mut self, bytes: &mut [u8]) -> (Opened, Result<(), TlsFault>) {
         let mut opened = Opened::default();
+        if let Some(fault) = &self.failed {
+            return (opened, Err(fault.clone()));
+        }
         loop {
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(&mut bytes[opened.taken..]);
@@ -114,8 +118,10 @@ impl Session {
                 Next::Plain => opened.made += self.unload(&mut bytes[opened.made..opened.taken]),
                 Next::Wait => return (opened, Ok(())),
                 Next::Failed(error) => {
-                    self.queue_alert(&mut bytes[opened.taken..]);
-                    return (opened, Err(fault_of(error, &self.host, self.established)));
+                    self.queue_alert();
+                    let fault = fault_of(error, &self.host, self.established);
+                    self.failed = Some(fault.clone());
+                    return (opened, Err(fault));
                 }
             }
         }
@@ -136,10 +142,11 @@ impl Session {
         made
     }
 
-    /// After a failure: the alert that tells the peer.
-    fn queue_alert(&mut self, bytes: &mut [u8]) {
-        loop {
-            match self.connection.process_tls_records(bytes).state {
+    /// After a failure: the alert that tells the peer. The library must not
+    /// see another byte then, and does not look for any while it has one.
+    fn queue_alert(&mut self) {
+        while self.connection.wants_write() {
+            match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
                     append(&mut self.outbox, |room| message.encode(room));
                 }
@@ -156,6 +163,9 @@ impl Session {
         plain: &[u8],
         room: &mut [u8],
     ) -> Result<Sealed, TlsFault> {
+        if let Some(fault) = &self.failed {
+            return Err(fault.clone());
+        }
         let queued = self.outbox.len();
         let small = || TlsFault::Broken("the room for ciphertext is too small".to_owned());
         room.get_mut(..queued).ok_or_else(small)?.copy_from_slice(&self.outbox);
@@ -222,6 +232,7 @@ fn fault_of(error: Error, host: &str, established: bool) -> TlsFault {
     match error {
         Error::InvalidCertificate(fault) => match fault {
             C::UnknownIssuer => TlsFault::UnknownIssuer,
+            C::BadSignature => TlsFault::Forged,
             C::Expired | C::ExpiredContext { .. } => TlsFault::Expired,
             C::NotValidYet | C::NotValidYetContext { .. } => TlsFault::NotYetValid,
             C::NotValidForName => wrong_name(host, &[]),

@@ -1,0 +1,8 @@
+//! GET and PUT over TLS against OpenSSL, under both drivers.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod pki;
+mod records;
+mod server;
+mod trust;
