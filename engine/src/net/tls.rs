@@ -42,6 +42,9 @@ mod session;
 pub mod stream;
 pub mod trust;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::{Arc, OnceLock};
 
