@@ -109,10 +109,10 @@ pub(crate) fn content(bytes: usize) -> Vec<u8> {
 }
 
 /// Puts `count` buffers full of sevens.
-pub(crate) async fn put(bench: &Bench, count: usize) -> Result<PutDone, Error> {
+pub(crate) async fn put(bench: &Bench, key: &str, count: usize) -> Result<PutDone, Error> {
     let request = PutRequest {
         bucket: "bkt".into(),
-        key: "k".into(),
+        key: key.into(),
         part: None,
         body_bytes: (count * BUFFER_BYTES) as u64,
         crc64nvme: "AAAAAAAAAAA=".to_owned(),

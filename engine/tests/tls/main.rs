@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod memory;
 mod pki;
 mod records;
 mod server;

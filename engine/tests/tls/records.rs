@@ -68,12 +68,12 @@ fn bodies_are_put() {
         each_driver(&https(server.port), &trusting(&pki.ca()), async |bench| {
             // The first on a fresh connection, where tickets come meanwhile.
             for _ in 0..2 {
-                let done = put(bench, 100).await.unwrap();
+                let done = put(bench, "k", 100).await.unwrap();
                 // head -c 6553600 /dev/zero | tr '\0' '\7' | sha256sum
                 let sum = "\"fa4cd86eecfc3c13b5cface3e6b7269a5a1b6c53710509815b22a2ee86cde5b5\"";
                 assert_eq!(done.etag.as_deref(), Some(sum));
             }
-            let done = put(bench, 0).await.unwrap();
+            let done = put(bench, "k", 0).await.unwrap();
             // sha256sum < /dev/null
             let sum = "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"";
             assert_eq!(done.etag.as_deref(), Some(sum));
@@ -93,6 +93,37 @@ fn a_stream_that_is_cut_is_an_error() {
         assert_eq!((ended.kind(), ended.class()), (ErrorKind::Unreachable, RetryClass::Retry));
         assert!(ended.to_string().contains("50000 bytes"), "{ended}");
     });
+}
+
+#[test]
+fn an_early_refusal_is_found_among_tickets() {
+    let Some(pki) = Pki::new() else { return };
+    let server = Server::start(&pki.honest(), "1.3", "");
+    each_driver(&https(server.port), &trusting(&pki.ca()), async |bench| {
+        let fault = put(bench, "refused", 2_000).await.unwrap_err();
+        assert_eq!(fault.kind(), ErrorKind::Denied, "{fault}");
+        assert!(fault.to_string().contains("Access Denied"), "{fault}");
+    });
+}
+
+#[test]
+fn a_peer_that_speaks_or_leaves_at_rest_loses_its_connection() {
+    let Some(pki) = Pki::new() else { return };
+    let issued = pki.honest();
+    for (version, key) in
+        [("1.2", "stray-9"), ("1.3", "stray-9"), ("1.2", "leave-9"), ("1.3", "leave-9")]
+    {
+        let server = Server::start(&issued, version, "");
+        each_driver(&https(server.port), &trusting(&pki.ca()), async |bench| {
+            for turn in 0..3 {
+                let (tag, body) = get(bench, key, 1_000).await.unwrap();
+                assert_eq!(body, content(9));
+                // A session that is resumed is a connection that is new.
+                let reused = if turn == 0 { "reused=False" } else { "reused=True" };
+                assert!(tag.contains(reused), "{turn}: {tag}");
+            }
+        });
+    }
 }
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nThe quick";

@@ -1,8 +1,8 @@
 """A TLS server over OpenSSL whose records and segments the test decides.
 
 The key says what happens: `body-N`, `close-N`, `tiny-N`, `split-N`, `cut-N`,
-`ended-N`. N bytes, byte i being i % 251. A PUT is answered with the SHA-256 of
-its body as entity tag.
+`ended-N`, `stray-N`, `leave-N`. N bytes, byte i being i % 251. A PUT is answered
+with the SHA-256 of its body as entity tag, or refused before its body.
 """
 import hashlib, json, random, socket, ssl, sys, threading
 
@@ -90,6 +90,10 @@ class Peer:
 
 def answer(peer, head):
     verb, path = head.split(" ")[:2]
+    if verb == "PUT" and path.endswith("/refused"):
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        return False
     if verb == "PUT":
         length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length:"))
         peer.send(f'HTTP/1.1 200 OK\r\nETag: "{peer.digest(length)}"\r\nContent-Length: 0\r\n\r\n'.encode())
@@ -113,11 +117,20 @@ def answer(peer, head):
                 peer.session.unwrap()
             except ssl.SSLWantReadError:
                 peer.flush()
-    elif kind in ("body", "split", "close"):
+    elif kind in ("body", "split", "close", "stray", "leave"):
         peer.send(fields)
+        if kind == "stray":
+            # Together, so that it is there when the connection comes to rest.
+            peer.session.write(body)
+            body = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
         peer.send(body)
+    if kind == "leave":
+        try:
+            peer.session.unwrap()
+        except ssl.SSLWantReadError:
+            peer.flush()
     peer.split = False
-    return kind not in ("cut", "ended", "close")
+    return kind not in ("cut", "ended", "close", "leave")
 
 
 def serve(sock):
