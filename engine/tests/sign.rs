@@ -178,8 +178,17 @@ fn buckets_go_where_they_can() {
 #[test]
 fn endpoints_that_cannot_be_used_say_why() {
     let of = |url| Endpoint::new(url, "r", Addressing::Path).unwrap_err();
-    for url in ["", "minio:9000", "https://", "https://h/path", "ftp://h", "http://", "http://h/path", "http://h?x", "http://h#x"]
-    {
+    for url in [
+        "",
+        "minio:9000",
+        "https://",
+        "https://h/path",
+        "ftp://h",
+        "http://",
+        "http://h/path",
+        "http://h?x",
+        "http://h#x",
+    ] {
         assert_eq!(of(url).kind(), ErrorKind::Config, "{url}");
     }
     let with_password = of("http://me:sesame@h");

@@ -49,3 +49,5 @@ impl Patience {
 
 const _: () = assert!(Patience::DEFAULT.glance.as_millis() < Patience::DEFAULT.stall.as_millis());
 const _: () = assert!(Patience::DEFAULT.connect.as_millis() < Patience::DEFAULT.stall.as_millis());
+const _: () =
+    assert!(Patience::DEFAULT.handshake.as_millis() < Patience::DEFAULT.stall.as_millis());

@@ -58,11 +58,7 @@ impl Transport {
     ///
     /// # Errors
     /// The session has ended.
-    pub fn seal(
-        &self,
-        plain: &[u8],
-        room: &mut [u8],
-    ) -> Result<Option<(usize, usize)>, NetError> {
+    pub fn seal(&self, plain: &[u8], room: &mut [u8]) -> Result<Option<(usize, usize)>, NetError> {
         match self {
             Self::Plain(_) => Ok(None),
             Self::Tls(stream) => Ok(Some(stream.seal(plain, room)?)),

@@ -61,10 +61,8 @@ pub(crate) fn patiently(
         let pool = Pool::new(BUFFERS, BUFFER_BYTES).unwrap();
         let endpoint = Endpoint::new(url, "us-east-1", Addressing::Path).unwrap();
         let credentials = CredentialsSnapshot::fixed("id", "secret", None);
-        let contact = Contact {
-            network: network(access),
-            ..Contact::new(Arc::new(endpoint), credentials)
-        };
+        let contact =
+            Contact { network: network(access), ..Contact::new(Arc::new(endpoint), credentials) };
         ring.block_on(async {
             let store = Store::new(ring.clone(), contact).with_patience(patience);
             let bench = Bench { ring: ring.clone(), store, lease: pool.lease(BUFFERS).await };
@@ -85,10 +83,8 @@ pub(crate) async fn get(
     key: &str,
     piece: usize,
 ) -> Result<(String, Vec<u8>), Error> {
-    let request =
-        GetRequest { bucket: "bkt".into(), key: key.into(), range: None, etag: None };
-    let mut body =
-        bench.store.get(&request, bench.buffer()).await.map_err(|(fault, _)| fault)?;
+    let request = GetRequest { bucket: "bkt".into(), key: key.into(), range: None, etag: None };
+    let mut body = bench.store.get(&request, bench.buffer()).await.map_err(|(fault, _)| fault)?;
     let tag = body.head().etag.clone().unwrap_or_default();
     let (mut content, mut buffer) = (Vec::new(), bench.buffer());
     loop {

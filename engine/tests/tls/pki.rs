@@ -31,7 +31,9 @@ impl Pki {
 
     /// One of another name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        for (program, argument) in [("openssl", "version"), ("python3", "--version"), ("stdbuf", "--version")] {
+        for (program, argument) in
+            [("openssl", "version"), ("python3", "--version"), ("stdbuf", "--version")]
+        {
             let answer = Command::new(program).arg(argument).output();
             if !answer.is_ok_and(|output| output.status.success()) {
                 skip(&format!("there is no {program} on PATH"));

@@ -23,9 +23,8 @@ fn both_versions_move_bytes_and_resume_sessions() {
                 assert!(body == content(100_000));
                 tags.push(tag);
             }
-            let tag = |reused| {
-                format!("\"TLSv{version} reused={reused} sni=localhost alpn=http/1.1\"")
-            };
+            let tag =
+                |reused| format!("\"TLSv{version} reused={reused} sni=localhost alpn=http/1.1\"");
             assert_eq!(tags, [tag("False"), tag("True"), tag("True")]);
         });
     }
@@ -152,6 +151,27 @@ fn keys_are_updated_within_an_answer_and_at_rest() {
             there.update_keys();
             *operator.borrow_mut() = Some(there);
         }
+    });
+}
+
+#[test]
+fn a_connection_says_goodbye() {
+    let Some(pki) = Pki::new() else { return };
+    let issued = pki.honest();
+    let operator = Operator::start(&issued);
+    let port = operator.port;
+    let operator = RefCell::new(Some(operator));
+    each_driver(&https(port), &trusting(&pki.ca()), async |bench| {
+        let mut there = operator.borrow_mut().take().unwrap();
+        let serving = std::thread::spawn(move || {
+            there.until("\r\n\r\n");
+            there.say(&ANSWER.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+            // It says ERROR of a stream that ends otherwise.
+            there.until("DONE");
+            there
+        });
+        assert_eq!(get(bench, "k", 1_000).await.unwrap().1, b"The quick");
+        *operator.borrow_mut() = Some(serving.join().unwrap());
     });
 }
 

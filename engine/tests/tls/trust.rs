@@ -87,9 +87,8 @@ fn insecure_takes_any_certificate() {
 fn the_environment_s_bundle_stands_in_for_the_flag() {
     let Some(pki) = Pki::new() else { return };
     let bundle = pki.ca().to_str().unwrap().to_owned();
-    let environment = Environment::from_lookup(|name| {
-        (name == "AWS_CA_BUNDLE").then(|| bundle.clone())
-    });
+    let environment =
+        Environment::from_lookup(|name| (name == "AWS_CA_BUNDLE").then(|| bundle.clone()));
     assert_eq!(environment.ca_bundle, Some(pki.ca()));
     Tls::open_in(&Access::default(), &environment).unwrap().client_config().unwrap();
     let nowhere = Environment::from_lookup(|_| Some("/nowhere/ca.pem".to_owned()));

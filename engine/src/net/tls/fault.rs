@@ -49,45 +49,44 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
-    /// The failure as a sentence about `endpoint`.
+    /// The failure as a sentence about `endpoint`. What another attempt would
+    /// meet again is fatal.
     pub(in crate::net) fn at(self, endpoint: &str) -> Error {
-        let (kind, class, sentence) = match &self {
+        let (trust, speak) = ("cannot trust", "cannot speak TLS with");
+        let (kind, what, remedy) = match &self {
             Self::UnknownIssuer | Self::Forged => (
                 ErrorKind::Config,
-                RetryClass::Fatal,
-                format!("cannot trust {endpoint}: name its CA's certificate (PEM) with --ca-bundle or AWS_CA_BUNDLE"),
+                trust,
+                "name its CA's certificate (PEM) with --ca-bundle or AWS_CA_BUNDLE",
             ),
             Self::Expired | Self::NotYetValid => (
                 ErrorKind::Config,
-                RetryClass::Fatal,
-                format!("cannot trust {endpoint}: renew the store's certificate, or set this machine's clock"),
+                trust,
+                "renew the store's certificate, or set this machine's clock",
             ),
             Self::WrongName { .. } | Self::Name(_) => (
                 ErrorKind::Config,
-                RetryClass::Fatal,
-                format!("cannot trust {endpoint}: use the name in the certificate as the endpoint (or addressing_style path where the bucket's name is in front)"),
+                trust,
+                "use the name in the certificate in the endpoint URL (and addressing_style path, \
+                 where a bucket's name stands in front of it)",
             ),
-            Self::Certificate(_) => (
-                ErrorKind::Config,
-                RetryClass::Fatal,
-                format!("cannot trust {endpoint}: have the store's certificate replaced"),
-            ),
-            Self::NotTls => (
-                ErrorKind::Config,
-                RetryClass::Fatal,
-                format!("cannot speak TLS with {endpoint}: use the store's https port, or an http:// URL"),
-            ),
+            Self::Certificate(_) => {
+                (ErrorKind::Config, trust, "have the store's certificate replaced")
+            }
+            Self::NotTls => {
+                (ErrorKind::Config, speak, "use the store's https port, or an http:// URL")
+            }
             Self::Alert(_) | Self::Incompatible(_) => (
                 ErrorKind::Protocol,
-                RetryClass::Fatal,
-                format!("cannot speak TLS with {endpoint}: check its TLS settings and whether it asks for client certificates"),
+                speak,
+                "check the store's TLS versions, and whether it asks for client certificates",
             ),
-            Self::Broken(_) | Self::Cut => (
-                ErrorKind::Unreachable,
-                RetryClass::Retry,
-                format!("lost the connection to {endpoint}"),
-            ),
+            Self::Broken(_) | Self::Cut => {
+                let lost = format!("lost the connection to {endpoint}");
+                return Error::new(ErrorKind::Unreachable, lost).because(self);
+            }
         };
-        Error::new(kind, sentence).in_class(class).because(self)
+        let sentence = format!("{what} {endpoint}: {remedy}");
+        Error::new(kind, sentence).in_class(RetryClass::Fatal).because(self)
     }
 }

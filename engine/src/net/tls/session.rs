@@ -58,8 +58,8 @@ enum Next {
 impl Session {
     /// A session with `host`, a name or an address.
     pub(super) fn new(config: Arc<ClientConfig>, host: &str) -> Result<Self, TlsFault> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| TlsFault::Name(host.to_owned()))?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| TlsFault::Name(host.to_owned()))?;
         let connection = UnbufferedClientConnection::new(config, name)
             .map_err(|error| fault_of(error, host, false))?;
         let (host, outbox) = (host.to_owned(), Vec::new());
@@ -195,6 +195,20 @@ impl Session {
             };
             self.outbox = Vec::new();
             return Ok(Sealed { taken, made: queued + made });
+        }
+    }
+
+    /// Writes what ends the stream for the peer into `room`; the bytes it
+    /// takes, none where there is nothing to end.
+    pub(super) fn close(&mut self, rest: &mut [u8], room: &mut [u8]) -> usize {
+        if self.failed.is_some() || !self.established {
+            return 0;
+        }
+        match self.connection.process_tls_records(rest).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                traffic.queue_close_notify(room).unwrap_or(0)
+            }
+            _ => 0,
         }
     }
 }

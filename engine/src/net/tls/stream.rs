@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Range;
 
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::fault::TlsFault;
 use super::held::Held;
@@ -210,6 +210,20 @@ impl State {
         self.held.push_with(room, |space| {
             rustix::net::recv(fd, space, RecvFlags::DONTWAIT).map(|(bytes, _)| bytes)
         })
+    }
+}
+
+impl Drop for TlsStream {
+    /// Says goodbye, where that can be done without waiting.
+    fn drop(&mut self) {
+        let State { session, held, .. } = self.state.get_mut();
+        let mut room = [0; 256];
+        let bytes = session.close(held.cipher(), &mut room);
+        if bytes > 0 {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            // A peer that is gone needs no goodbye.
+            let _ = rustix::net::send(&self.fd, &room[..bytes], flags);
+        }
     }
 }
 

@@ -128,8 +128,7 @@ impl Pair {
     fn send(&mut self, data: &[u8], room_bytes: usize) -> Vec<u8> {
         let (mut start, mut room, mut arrived) = (0, vec![0; room_bytes], Vec::new());
         while start < data.len() {
-            let sealed =
-                self.session.seal(self.held.cipher(), &data[start..], &mut room).unwrap();
+            let sealed = self.session.seal(self.held.cipher(), &data[start..], &mut room).unwrap();
             assert!(sealed.taken > 0 && sealed.made <= room.len());
             start += sealed.taken;
             arrived.extend(self.tell(&room[..sealed.made]));

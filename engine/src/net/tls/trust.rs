@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -102,11 +100,14 @@ fn bundle(source: &str, path: &Path) -> Result<RootCertStore> {
         let shown = path.display();
         Error::new(
             ErrorKind::Config,
-            format!("the certificate bundle {shown} {what}: correct {source}, or leave it out to trust the system's roots"),
+            format!(
+                "the certificate bundle {shown} {what}: correct {source}, or leave it out to trust the system's roots"
+            ),
         )
     };
     let mut pem = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(BUNDLE_BYTES_MAX + 1).read_to_end(&mut pem));
+    let read =
+        File::open(path).and_then(|file| file.take(BUNDLE_BYTES_MAX + 1).read_to_end(&mut pem));
     let bytes = read.map_err(|fault| unusable("cannot be read").because(fault))?;
     if bytes as u64 > BUNDLE_BYTES_MAX {
         return Err(unusable("is larger than 8 MiB"));
