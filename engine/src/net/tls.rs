@@ -17,12 +17,13 @@
 //!
 //! Memory: ciphertext is received into the buffer that its plaintext is for.
 //! What is left over, the beginning of a record or plaintext beyond a short
-//! room, is held by the connection: at most [`stream::HELD_BYTES_USUAL`], freed as soon as it is used up. What is sent is sealed into the buffer that
-//! the request's head went through, which the part owns already and does not
-//! need before the answer: no memory beside the part's lease, so no part ever
-//! waits for another one's send. Only a handshake, which belongs to no part,
-//! has buffers of its own: [`HANDSHAKES_MAX`] of [`HANDSHAKE_BUFFER_BYTES`],
-//! each held for one handshake, which ends in time.
+//! room, is held by the connection: at most [`stream::HELD_BYTES_USUAL`], freed
+//! as soon as it is used up. What is sent is sealed into the buffer that the
+//! request's head went through, which the part owns already and does not need
+//! before the answer: no memory beside the part's lease, so no part ever waits
+//! for another one's send. Only a handshake, which belongs to no part, has
+//! buffers of its own: [`HANDSHAKES_MAX`] of [`HANDSHAKE_BUFFER_BYTES`], each
+//! held for one handshake, which ends in time.
 //!
 //! Invariants:
 //! * An end of the stream that the peer has not announced (`close_notify`) is
