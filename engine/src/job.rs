@@ -25,6 +25,19 @@ pub enum Job {
     Check(CheckJob),
 }
 
+impl Job {
+    /// Its own access rules, where it has any.
+    pub fn access(&self) -> Option<&Access> {
+        match self {
+            Self::Download(job) => job.access.as_ref(),
+            Self::Upload(job) => job.access.as_ref(),
+            Self::List(job) => job.access.as_ref(),
+            Self::Delete(job) => job.access.as_ref(),
+            Self::Check(job) => job.access.as_ref(),
+        }
+    }
+}
+
 /// Which of the paths below a prefix, or below a local folder, a job is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Select {

@@ -1,8 +1,7 @@
-//! Plain byte transport to one origin: names, connections, HTTP/1.1.
+//! Byte transport to one origin: names, connections, TLS, HTTP/1.1.
 //!
-//! It is: resolve, connect, a keep-alive pool, head and body framing. It is
-//! not: S3 (signing, XML, retries beyond one stale connection) nor TLS, which
-//! gets its own variant of [`transport::Transport`].
+//! It is: resolve, connect, TLS ([`tls`]), a keep-alive pool, head and body
+//! framing. It is not: S3 (signing, XML, retries beyond one stale connection).
 //!
 //! ```text
 //!  Origin ── connection() ──► Connection ── send_all ─┐
@@ -40,3 +39,4 @@ pub use network::Network;
 pub use origin::Origin;
 pub use patience::Patience;
 pub use response::Response;
+pub use tls::Wire;

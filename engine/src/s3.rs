@@ -21,8 +21,8 @@
 //! Nothing here tries twice (one dead keep-alive connection excepted): an
 //! error carries its [`crate::RetryClass`], and the caller's policy decides.
 //!
-//! Limits: error bodies are read up to 8 KiB; object bytes move over plain
-//! HTTP only, and an https endpoint is refused, never downgraded.
+//! Limits: error bodies are read up to 8 KiB. An https endpoint is never
+//! downgraded.
 
 mod aws;
 pub mod checksum;
@@ -152,7 +152,8 @@ impl Store {
             origins.remove(0);
         }
         let network = self.network.clone();
-        let origin = Origin::new(self.ring.clone(), network, host, port, self.patience);
+        let wire = self.endpoint.wire();
+        let origin = Origin::new(self.ring.clone(), network, host, port, wire, self.patience);
         origins.push((host.to_owned(), Rc::clone(&origin)));
         origin
     }

@@ -230,10 +230,6 @@ fn what_cannot_be_opened_says_why() {
     let tos = opening(Some("http://h"), ENTRY, "tos://e/b");
     assert_eq!(tos.kind(), ErrorKind::Config);
     assert!(tos.to_string().contains("region"), "{tos}");
-    let https = opening(Some("https://h"), ENTRY, "s3://bkt");
-    assert_eq!(https.kind(), ErrorKind::Unsupported, "{https}");
-    let aws = opening(None, ENTRY, "s3://bkt");
-    assert_eq!(aws.kind(), ErrorKind::Unsupported, "{aws}");
     let url = opening(Some("h:9000"), ENTRY, "s3://bkt");
     assert_eq!(url.kind(), ErrorKind::Config, "{url}");
 }

@@ -157,6 +157,12 @@ fn buckets_go_where_they_can() {
     assert_eq!(at("http://minio:9000", by_path, "bkt"), row("minio", "minio:9000", "/bkt/k"));
     assert_eq!(at("http://minio:9000", by_host, "bkt"), row("bkt.minio", "bkt.minio:9000", "/k"));
     assert_eq!(at("http://minio/", by_host, "a.b-c"), row("a.b-c.minio", "a.b-c.minio", "/k"));
+    // The port that goes without saying is the scheme's.
+    assert_eq!(at("https://minio", by_host, "bkt"), row("bkt.minio", "bkt.minio", "/k"));
+    assert_eq!(at("https://minio:443", by_path, "bkt"), row("minio", "minio", "/bkt/k"));
+    assert_eq!(at("https://minio:80", by_path, "bkt"), row("minio", "minio:80", "/bkt/k"));
+    assert_eq!(at("http://minio:443", by_path, "bkt"), row("minio", "minio:443", "/bkt/k"));
+    assert_eq!(at("https://[::1]", by_host, "bkt"), row("::1", "[::1]", "/bkt/k"));
     // No host name can hold these.
     for bucket in ["Upper", "under_score", "ab", "-lead", "tail-", "a..b"] {
         let path = format!("/{bucket}/k");
@@ -172,11 +178,17 @@ fn buckets_go_where_they_can() {
 #[test]
 fn endpoints_that_cannot_be_used_say_why() {
     let of = |url| Endpoint::new(url, "r", Addressing::Path).unwrap_err();
-    let https = of("https://s3.amazonaws.com");
-    assert_eq!(https.kind(), ErrorKind::Unsupported);
-    assert!(https.to_string().contains("plain HTTP only"), "{https}");
-    for url in ["", "minio:9000", "ftp://h", "http://", "http://h/path", "http://h?x", "http://h#x"]
-    {
+    for url in [
+        "",
+        "minio:9000",
+        "https://",
+        "https://h/path",
+        "ftp://h",
+        "http://",
+        "http://h/path",
+        "http://h?x",
+        "http://h#x",
+    ] {
         assert_eq!(of(url).kind(), ErrorKind::Config, "{url}");
     }
     let with_password = of("http://me:sesame@h");

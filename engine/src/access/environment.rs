@@ -12,6 +12,8 @@ pub struct Environment {
     pub endpoint_url: Option<(&'static str, String)>,
     /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
     pub region: Option<String>,
+    /// `AWS_CA_BUNDLE`: PEM certificates to trust instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
     /// `OSMO_S3_ADDRESSING_STYLE`.
     pub addressing_style: Option<String>,
     /// `AWS_S3_FORCE_PATH_STYLE`.
@@ -42,6 +44,7 @@ impl Environment {
         Self {
             endpoint_url: named("AWS_ENDPOINT_URL_S3").or_else(|| named("AWS_ENDPOINT_URL")),
             region: get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")),
+            ca_bundle: get("AWS_CA_BUNDLE").map(PathBuf::from),
             addressing_style: get("OSMO_S3_ADDRESSING_STYLE"),
             force_path_style: get("AWS_S3_FORCE_PATH_STYLE"),
             dual_stack: get("AWS_USE_DUALSTACK_ENDPOINT"),

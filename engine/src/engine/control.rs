@@ -104,6 +104,12 @@ impl Control {
 
     async fn run(&self, job: Job, shared: &Shared, orders: &Rc<Orders>) -> Result<()> {
         let cancel = &shared.cancel;
+        if job.access().unwrap_or(&self.access).insecure {
+            shared.tally.note(
+                "certificates are not verified (--insecure): the store may be anybody, and see the \
+                 data",
+            );
+        }
         let ended = match job {
             Job::Download(job) => tasks::download(job, &self.access, orders, cancel).await,
             Job::Upload(job) => tasks::upload(job, &self.access, orders, cancel).await,

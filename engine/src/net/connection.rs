@@ -67,19 +67,73 @@ impl Connection {
     pub async fn send_head(
         &self,
         head: &RequestHead,
-        mut scratch: Buffer,
+        scratch: Buffer,
     ) -> (Result<(), SendStop>, Buffer) {
-        let bytes = head.bytes();
-        let Some(space) = scratch.get_mut(..bytes.len()) else {
-            let fault = io::Error::other("the request's head is larger than a buffer");
-            return (Err(SendStop::Failed(NetError::Broken(fault))), scratch);
-        };
-        space.copy_from_slice(bytes);
-        self.send_all(Slice { buffer: scratch, start: 0, end: bytes.len() }).await
+        self.send_bytes(head.bytes(), scratch).await
     }
 
-    /// Sends all of the slice, unless the peer answers first.
-    pub async fn send_all(&self, mut slice: Slice) -> (Result<(), SendStop>, Buffer) {
+    /// Sends bytes that fit into a buffer, through `scratch`.
+    pub async fn send_bytes(
+        &self,
+        bytes: &[u8],
+        mut scratch: Buffer,
+    ) -> (Result<(), SendStop>, Buffer) {
+        let mut start = 0;
+        while start < bytes.len() {
+            let (taken, made) = match self.transport.seal(&bytes[start..], &mut scratch) {
+                Ok(Some(sealed)) => sealed,
+                Ok(None) => {
+                    let Some(space) = scratch.get_mut(..bytes.len()) else {
+                        let fault = io::Error::other("the request's head is larger than a buffer");
+                        return (Err(SendStop::Failed(NetError::Broken(fault))), scratch);
+                    };
+                    space.copy_from_slice(bytes);
+                    (bytes.len(), bytes.len())
+                }
+                Err(fault) => return (Err(SendStop::Failed(fault)), scratch),
+            };
+            start += taken;
+            let (sent, back) =
+                self.send_ready(Slice { buffer: scratch, start: 0, end: made }).await;
+            scratch = back;
+            if sent.is_err() {
+                return (sent, scratch);
+            }
+        }
+        (Ok(()), scratch)
+    }
+
+    /// Sends all of the slice, unless the peer answers first; `room` is for
+    /// what becomes of it on the wire, where that is something else.
+    pub async fn send_all(
+        &self,
+        slice: Slice,
+        mut room: Buffer,
+    ) -> (Result<(), SendStop>, Buffer, Buffer) {
+        let mut start = slice.start;
+        while start < slice.end {
+            let made = match self.transport.seal(&slice.bytes()[start - slice.start..], &mut room) {
+                Ok(Some((taken, made))) => {
+                    start += taken;
+                    made
+                }
+                Ok(None) => {
+                    let (sent, buffer) = self.send_ready(slice).await;
+                    return (sent, buffer, room);
+                }
+                Err(fault) => return (Err(SendStop::Failed(fault)), slice.buffer, room),
+            };
+            let (sent, back) = self.send_ready(Slice { buffer: room, start: 0, end: made }).await;
+            room = back;
+            if sent.is_err() {
+                return (sent, slice.buffer, room);
+            }
+        }
+        (Ok(()), slice.buffer, room)
+    }
+
+    /// Sends all of the slice as it is, unless the peer answers first.
+    async fn send_ready(&self, mut slice: Slice) -> (Result<(), SendStop>, Buffer) {
         while slice.start < slice.end {
             if self.transport.glance() != Glance::Quiet {
                 return (Err(SendStop::Answered), slice.buffer);
@@ -134,7 +188,7 @@ impl Connection {
     ) -> (Result<usize, NetError>, Buffer) {
         let mut recv = pin!(self.transport.recv(&self.ring, buffer, into));
         if let Some((received, buffer)) = self.or_after(limit, recv.as_mut()).await {
-            return (received.map_err(NetError::Broken), buffer);
+            return (received.map_err(NetError::of_stream), buffer);
         }
         self.transport.stop();
         let (_, buffer) = recv.await;
@@ -156,7 +210,7 @@ impl Connection {
             buffer = back;
             match received {
                 Ok(0) if filled == 0 => return (Err(NetError::Unanswered), buffer),
-                Err(NetError::Broken(_)) if filled == 0 => {
+                Err(fault) if filled == 0 && fault.is_loss() => {
                     return (Err(NetError::Unanswered), buffer);
                 }
                 Ok(0) => {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::http1::{BodyFault, HeadFault};
+use super::tls::TlsFault;
 use crate::error::{Error, ErrorKind, RetryClass};
 
 /// A failure of the transport.
@@ -40,6 +41,12 @@ pub enum NetError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[source] io::Error),
+    /// The TLS session cannot be begun, or not gone on with.
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
+    /// Nothing was tried: a setting forbids it, or this machine has no means.
+    #[error("{0}")]
+    Refused(#[source] Error),
     /// The answer's head cannot be trusted.
     #[error("{0}")]
     Head(#[from] HeadFault),
@@ -49,26 +56,41 @@ pub enum NetError {
 }
 
 impl NetError {
+    /// What a receive failed with; the session's own fault where it has one.
+    pub(super) fn of_stream(fault: io::Error) -> Self {
+        match fault.downcast::<TlsFault>() {
+            Ok(fault) => Self::Tls(fault),
+            Err(fault) => Self::Broken(fault),
+        }
+    }
+
+    /// Whether the peer may have ended a connection that was at rest, rather
+    /// than answered.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Tls(TlsFault::Cut))
+    }
+
     /// The failure as a sentence about `endpoint`.
     pub fn at(self, endpoint: &str) -> Error {
-        let (kind, sentence) = match &self {
-            Self::Resolve { .. } | Self::Connect { .. } => (
+        match self {
+            Self::Refused(error) => error,
+            Self::Tls(fault) => fault.at(endpoint),
+            fault @ (Self::Resolve { .. } | Self::Connect { .. }) => Error::new(
                 ErrorKind::Unreachable,
                 format!("cannot reach {endpoint}: check the endpoint URL and the network"),
-            ),
-            Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_) => {
-                (ErrorKind::Unreachable, format!("lost the connection to {endpoint}"))
+            )
+            .because(fault),
+            fault @ (Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_)) => {
+                Error::new(ErrorKind::Unreachable, format!("lost the connection to {endpoint}"))
+                    .because(fault)
             }
-            Self::Head(_) => (
+            // A proxy in trouble garbles one answer and not the next.
+            fault @ Self::Head(_) => Error::new(
                 ErrorKind::Protocol,
                 format!("{endpoint} does not answer as an S3 store does: check the endpoint URL"),
-            ),
-        };
-        // A proxy in trouble garbles one answer and not the next.
-        let class = match kind {
-            ErrorKind::Protocol => RetryClass::Retry,
-            kind => kind.class(),
-        };
-        Error::new(kind, sentence).in_class(class).because(self)
+            )
+            .in_class(RetryClass::Retry)
+            .because(fault),
+        }
     }
 }

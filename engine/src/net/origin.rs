@@ -11,9 +11,10 @@ use super::http1::RequestHead;
 use super::network::Network;
 use super::patience::Patience;
 use super::response::Response;
-use super::transport::{Glance, Transport};
+use super::tls::Wire;
+use super::transport::Transport;
 use crate::mem::Buffer;
-use crate::ring::Ring;
+use crate::ring::{Fd, Ring};
 
 /// Idle connections kept: as many as a window of parts ever uses.
 pub const IDLE_CONNECTIONS_MAX: usize = 128;
@@ -28,6 +29,7 @@ pub struct Origin {
     network: Network,
     host: String,
     port: u16,
+    wire: Wire,
     patience: Patience,
     addresses: RefCell<Option<(Instant, Rc<[SocketAddr]>)>>,
     next: Cell<usize>,
@@ -41,6 +43,7 @@ impl Origin {
         network: Network,
         host: impl Into<String>,
         port: u16,
+        wire: Wire,
         patience: Patience,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -48,6 +51,7 @@ impl Origin {
             network,
             host: host.into(),
             port,
+            wire,
             patience,
             addresses: RefCell::default(),
             next: Cell::new(0),
@@ -112,7 +116,7 @@ impl Origin {
             let Some((since, transport)) = self.idle.borrow_mut().pop() else { break };
             let rested = self.ring.now().saturating_duration_since(since);
             // Bytes that nobody asked for are as bad as an end of the stream.
-            if rested < self.patience.idle && transport.glance() == Glance::Quiet {
+            if rested < self.patience.idle && transport.is_at_rest() {
                 return Ok(Connection::new(self.ring.clone(), transport, self.patience, true));
             }
         }
@@ -136,7 +140,7 @@ impl Origin {
                 .await
             {
                 Some(Ok(fd)) => {
-                    let transport = Transport::Plain(fd);
+                    let transport = self.wrap(fd).await?;
                     return Ok(Connection::new(self.ring.clone(), transport, self.patience, false));
                 }
                 Some(Err(source)) => source,
@@ -147,6 +151,18 @@ impl Origin {
         // The next attempt asks for the name's addresses again.
         self.addresses.borrow_mut().take();
         Err(last.unwrap_or_else(|| self.unresolved(std::io::Error::other("it has no address"))))
+    }
+
+    /// What carries bytes over a connected socket; a handshake with TLS.
+    async fn wrap(&self, fd: Fd) -> Result<Transport, NetError> {
+        match self.wire {
+            Wire::Plain => Ok(Transport::Plain(fd)),
+            Wire::Tls => {
+                let tls = &self.network.tls;
+                let stream = tls.connect(&self.ring, fd, &self.host, &self.patience).await?;
+                Ok(Transport::Tls(Rc::new(stream)))
+            }
+        }
     }
 
     /// Takes a connection back that may serve again.

@@ -10,6 +10,9 @@ pub struct Patience {
     pub resolve: Duration,
     /// One TCP handshake with one address: two lost SYNs (1 s, 2 s) fit.
     pub connect: Duration,
+    /// One TLS handshake after it: two round trips, and a busy server's
+    /// signature.
+    pub handshake: Duration,
     /// From the end of the request to the first byte of the answer: a store
     /// that commits a large part may think for many seconds.
     pub first_byte: Duration,
@@ -34,6 +37,7 @@ impl Patience {
     pub const DEFAULT: Self = Self {
         resolve: Duration::from_secs(20),
         connect: Duration::from_millis(3_100),
+        handshake: Duration::from_secs(10),
         first_byte: Duration::from_secs(30),
         stall: Duration::from_secs(20),
         glance: Duration::from_millis(500),
@@ -45,3 +49,5 @@ impl Patience {
 
 const _: () = assert!(Patience::DEFAULT.glance.as_millis() < Patience::DEFAULT.stall.as_millis());
 const _: () = assert!(Patience::DEFAULT.connect.as_millis() < Patience::DEFAULT.stall.as_millis());
+const _: () =
+    assert!(Patience::DEFAULT.handshake.as_millis() < Patience::DEFAULT.stall.as_millis());

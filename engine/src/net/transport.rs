@@ -1,10 +1,15 @@
 //! The seam under HTTP/1.1: what carries a connection's bytes.
 //!
-//! Plain TCP today. A TLS session that encrypts and decrypts in our buffers
-//! becomes a second variant; neither `http1` nor the pool sees a difference.
+//! Plain TCP, or a TLS session that encrypts and decrypts in our buffers;
+//! neither `http1` nor the pool sees a difference.
+
+use std::ops::Range;
+use std::rc::Rc;
 
 use rustix::net::{RecvFlags, Shutdown};
 
+use super::error::NetError;
+use super::tls::TlsStream;
 use crate::mem::{Buffer, Slice};
 use crate::ring::{Fd, Given, Ring};
 
@@ -13,12 +18,14 @@ use crate::ring::{Fd, Given, Ring};
 pub enum Transport {
     /// TCP as it is.
     Plain(Fd),
+    /// TLS over TCP.
+    Tls(Rc<TlsStream>),
 }
 
 /// What an unsolicited look at the receive side finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glance {
-    /// Nothing has arrived.
+    /// Nothing has arrived that is meant for the reader.
     Quiet,
     /// Bytes are waiting.
     Bytes,
@@ -32,29 +39,47 @@ impl Transport {
         &self,
         ring: &Ring,
         buffer: Buffer,
-        into: std::ops::Range<usize>,
+        into: Range<usize>,
     ) -> Given<usize, Buffer> {
         match self {
             Self::Plain(fd) => ring.recv(fd, buffer, into).await,
+            Self::Tls(stream) => stream.recv(ring, buffer, into).await,
         }
     }
 
-    /// Sends some of the slice.
+    /// Sends some of the slice, which is ready for the wire.
     pub async fn send(&self, ring: &Ring, slice: Slice) -> Given<usize, Slice> {
+        ring.send(self.fd(), slice).await
+    }
+
+    /// Makes some of `plain` ready for the wire, in `room`: bytes taken and
+    /// made. `None` where bytes go as they are. What is made must be sent, all
+    /// of it, before anything else.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub fn seal(&self, plain: &[u8], room: &mut [u8]) -> Result<Option<(usize, usize)>, NetError> {
         match self {
-            Self::Plain(fd) => ring.send(fd, slice).await,
+            Self::Plain(_) => Ok(None),
+            Self::Tls(stream) => Ok(Some(stream.seal(plain, room)?)),
         }
     }
 
-    /// Looks at the receive side without waiting or taking bytes.
+    /// Looks at the receive side without waiting. No byte that is meant for
+    /// the reader is lost.
     pub fn glance(&self) -> Glance {
-        let Self::Plain(fd) = self;
-        let mut byte = [0_u8; 1];
-        match rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => Glance::Closed,
-            Ok(_) => Glance::Bytes,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Glance::Quiet,
-            Err(_) => Glance::Closed,
+        match self {
+            Self::Plain(fd) => look(fd),
+            Self::Tls(stream) => stream.glance(),
+        }
+    }
+
+    /// Whether the peer is there and has said nothing that nobody asked for:
+    /// the connection may serve again.
+    pub fn is_at_rest(&self) -> bool {
+        match self {
+            Self::Plain(fd) => look(fd) == Glance::Quiet,
+            Self::Tls(stream) => stream.is_at_rest(),
         }
     }
 
@@ -68,9 +93,26 @@ impl Transport {
         self.shut(Shutdown::Both);
     }
 
+    fn fd(&self) -> &Fd {
+        match self {
+            Self::Plain(fd) => fd,
+            Self::Tls(stream) => stream.fd(),
+        }
+    }
+
     fn shut(&self, how: Shutdown) {
-        let Self::Plain(fd) = self;
         // A connection that is already gone is what was wanted.
-        let _ = rustix::net::shutdown(fd, how);
+        let _ = rustix::net::shutdown(self.fd(), how);
+    }
+}
+
+/// Looks at a socket's receive side without waiting or taking bytes.
+pub(super) fn look(fd: &Fd) -> Glance {
+    let mut byte = [0_u8; 1];
+    match rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => Glance::Closed,
+        Ok(_) => Glance::Bytes,
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Glance::Quiet,
+        Err(_) => Glance::Closed,
     }
 }

@@ -7,6 +7,7 @@ use url::{Host, Url};
 use super::{aws, encode};
 use crate::access::Addressing;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::Wire;
 
 /// Scheme, host, port, region and addressing of one bucket's store; shared by
 /// shards and the SDK. It changes once at most: to the region that the store
@@ -19,6 +20,7 @@ pub struct Endpoint {
     host: String,
     named: bool,
     port: u16,
+    wire: Wire,
     region: String,
     addressing: Addressing,
 }
@@ -28,7 +30,7 @@ pub struct Endpoint {
 pub struct Target {
     /// The name or address to connect to.
     pub host: String,
-    /// The `Host` field: with the port, unless it is 80.
+    /// The `Host` field: with the port, unless it is the scheme's own.
     pub authority: String,
     /// The request target, percent-encoded.
     pub path: String,
@@ -38,18 +40,10 @@ impl Endpoint {
     /// An endpoint for object bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for what is no `http://host[:port]` URL,
-    /// [`ErrorKind::Unsupported`] for https.
+    /// [`ErrorKind::Config`] for what is no `http[s]://host[:port]` URL.
     pub fn new(url: &str, region: &str, addressing: Addressing) -> Result<Self> {
-        if check(url)?.scheme() == "https" {
-            return Err(https(url));
-        }
-        Self::any(url, region, addressing)
-    }
-
-    /// An endpoint that the SDK can speak to, if not the ring.
-    pub(super) fn any(url: &str, region: &str, addressing: Addressing) -> Result<Self> {
         let parsed = check(url)?;
+        let wire = if parsed.scheme() == "https" { Wire::Tls } else { Wire::Plain };
         let (host, named) = match parsed.host() {
             Some(Host::Domain(name)) => (name.to_owned(), true),
             Some(address) => (address.to_string(), false),
@@ -60,7 +54,8 @@ impl Endpoint {
             moved: OnceLock::new(),
             host,
             named,
-            port: parsed.port_or_known_default().unwrap_or(80),
+            port: parsed.port().unwrap_or(default_port(wire)),
+            wire,
             region: region.to_owned(),
             addressing,
         })
@@ -86,7 +81,7 @@ impl Endpoint {
             return true;
         }
         let url = aws::elsewhere(&self.host, region).unwrap_or_else(|| self.url.clone());
-        let Ok(moved) = Self::any(&url, region, self.addressing) else { return false };
+        let Ok(moved) = Self::new(&url, region, self.addressing) else { return false };
         self.moved.set(Box::new(moved)).is_ok() || self.here().region == region
     }
 
@@ -105,6 +100,11 @@ impl Endpoint {
         self.here().port
     }
 
+    /// Whether bytes go over TLS.
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
     /// The region that requests are signed for.
     pub fn region(&self) -> &str {
         &self.here().region
@@ -118,7 +118,7 @@ impl Endpoint {
         self.addressing == Addressing::Virtual
             && self.named
             && is_host_part(bucket)
-            && !(bucket.contains('.') && self.url.starts_with("https:"))
+            && !(bucket.contains('.') && self.wire == Wire::Tls)
     }
 
     /// Where `key` of `bucket` is.
@@ -131,8 +131,11 @@ impl Endpoint {
         } else {
             (self.host.clone(), format!("/{}/{}", encode::path(bucket), encode::path(key)))
         };
-        let authority =
-            if self.port == 80 { host.clone() } else { format!("{host}:{}", self.port) };
+        let authority = if self.port == default_port(self.wire) {
+            host.clone()
+        } else {
+            format!("{host}:{}", self.port)
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Target { host, authority, path }
     }
@@ -158,20 +161,17 @@ fn malformed(url: &str) -> Error {
     Error::new(
         ErrorKind::Config,
         format!(
-            "the endpoint URL {shown} is not of the form http://host:port (no path, no query, no \
-             user): correct --endpoint-url, override_url or AWS_ENDPOINT_URL"
+            "the endpoint URL {shown} is not of the form https://host:port or http://host:port \
+             (no path, no query, no user): correct --endpoint-url, override_url or AWS_ENDPOINT_URL"
         ),
     )
 }
 
-pub(super) fn https(url: &str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!(
-            "cannot move object bytes to or from {url}: this version speaks plain HTTP only and \
-             does not downgrade; name an http:// endpoint with --endpoint-url or override_url"
-        ),
-    )
+fn default_port(wire: Wire) -> u16 {
+    match wire {
+        Wire::Plain => 80,
+        Wire::Tls => 443,
+    }
 }
 
 /// The bucket names that S3 allows in a host name.

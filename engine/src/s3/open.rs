@@ -13,11 +13,11 @@ use super::credentials::ambient::{self, Ambient};
 use super::credentials::{CredentialsSnapshot, Pace};
 use super::endpoint::Endpoint;
 use super::sdk::SdkControl;
-use crate::access::{Addressing, CredentialFile, Environment, Route};
+use crate::access::{CredentialFile, Environment, Route};
 use crate::config::Access;
 use crate::error::Result;
 use crate::job::StoreOptions;
-use crate::net::Network;
+use crate::net::{Network, Wire};
 use crate::uri::{Scheme, Uri};
 
 const REGION_DEFAULT: &str = "us-east-1";
@@ -38,7 +38,7 @@ pub struct Opened {
 /// # Errors
 /// [`crate::ErrorKind::Config`] for a malformed file, URL or setting,
 /// [`crate::ErrorKind::Denied`] without credentials,
-/// [`crate::ErrorKind::Unsupported`] for azure and for an https endpoint.
+/// [`crate::ErrorKind::Unsupported`] for azure.
 pub async fn open(access: &Access, uri: &Uri, options: &StoreOptions) -> Result<Opened> {
     open_in(access, Environment::get(), uri, options).await
 }
@@ -54,40 +54,32 @@ pub async fn open_in(
     options: &StoreOptions,
 ) -> Result<Opened> {
     options.check()?;
-    Plan::of(access, environment, uri, Endpoint::new)?.open(access, options).await
+    Plan::of(access, environment, uri)?.open(access, options).await
 }
 
-/// Opens the store of `uri` for control only, which may use https.
+/// Opens the store of `uri` for control only.
 ///
 /// # Errors
-/// As [`open`], https excepted.
+/// As [`open`].
 pub async fn open_control(
     access: &Access,
     uri: &Uri,
     options: &StoreOptions,
 ) -> Result<Rc<dyn Control>> {
     options.check()?;
-    let plan = Plan::of(access, Environment::get(), uri, Endpoint::any)?;
+    let plan = Plan::of(access, Environment::get(), uri)?;
     Ok(plan.open(access, options).await?.control)
 }
-
-type ToEndpoint = fn(&str, &str, Addressing) -> Result<Endpoint>;
 
 /// What can be known without asking anybody.
 struct Plan<'a> {
     uri: &'a Uri,
     route: Route,
     keys: Option<Credentials>,
-    endpoint: ToEndpoint,
 }
 
 impl<'a> Plan<'a> {
-    fn of(
-        access: &Access,
-        environment: &Environment,
-        uri: &'a Uri,
-        endpoint: ToEndpoint,
-    ) -> Result<Self> {
+    fn of(access: &Access, environment: &Environment, uri: &'a Uri) -> Result<Self> {
         let file = CredentialFile::load(access, environment)?;
         let entry = file.profile(uri.profile());
         let route = Route::of(access, environment, entry, uri)?;
@@ -97,7 +89,7 @@ impl<'a> Plan<'a> {
             }),
             None => None,
         };
-        let plan = Self { uri, route, keys, endpoint };
+        let plan = Self { uri, route, keys };
         // Refused before anybody is asked for credentials.
         plan.at(REGION_DEFAULT)?;
         Ok(plan)
@@ -111,11 +103,15 @@ impl<'a> Plan<'a> {
             Some((_, url)) => url.clone(),
             None => aws::url(region, variant),
         };
-        (self.endpoint)(&url, region, *addressing)
+        Endpoint::new(&url, region, *addressing)
     }
 
     async fn open(&self, access: &Access, options: &StoreOptions) -> Result<Opened> {
         let network = Network::open(access)?;
+        // Missing roots are told before anybody is asked for credentials.
+        if self.at(REGION_DEFAULT)?.wire() == Wire::Tls {
+            network.tls.client_config()?;
+        }
         let mut named = self.route.region.clone();
         if named.is_none() && self.uri.scheme() == Scheme::S3 {
             named = ambient::profile_region(&network).await;

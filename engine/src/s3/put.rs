@@ -61,6 +61,9 @@ pub struct Put {
     body_bytes: u64,
     trailed: bool,
     signed: Signed,
+    /// Where the head was, and TLS seals into; `None` while a write is under
+    /// way.
+    scratch: Option<Buffer>,
 }
 
 impl Put {
@@ -72,7 +75,12 @@ impl Put {
             let fault = Error::new(ErrorKind::Internal, "a PUT got more bytes than it announced");
             return (Err(fault), slice.buffer);
         };
-        let (sent, buffer) = self.connection.send_all(slice).await;
+        let Some(room) = self.scratch.take() else {
+            let fault = Error::new(ErrorKind::Internal, "an earlier write of a PUT was given up");
+            return (Err(fault), slice.buffer);
+        };
+        let (sent, buffer, room) = self.connection.send_all(slice, room).await;
+        self.scratch = Some(room);
         match sent {
             Ok(()) => {
                 self.left = left;
@@ -83,33 +91,54 @@ impl Put {
         }
     }
 
-    /// Sends what follows a body whose proof is [`Proof::Trailer`], through
-    /// `scratch`: its CRC64NVME, base64.
-    pub async fn trail(&mut self, crc64nvme: &str, mut scratch: Buffer) -> (Result<()>, Buffer) {
-        let end = framing::end(self.body_bytes, crc64nvme);
-        if self.left > 0 || self.signed.rung != Rung::Trailer || scratch.len() < end.len() {
-            let fault = Error::new(ErrorKind::Internal, "a PUT got a trailer out of turn");
-            return (Err(fault), scratch);
-        }
-        scratch[..end.len()].copy_from_slice(end.as_bytes());
-        let slice = Slice { buffer: scratch, start: 0, end: end.len() };
-        let (sent, scratch) = self.connection.send_all(slice).await;
-        match sent {
-            Ok(()) => {
-                self.trailed = true;
-                (Ok(()), scratch)
+    /// Sends what follows a body whose proof is [`Proof::Trailer`]: its
+    /// CRC64NVME, base64.
+    ///
+    /// # Errors
+    /// The store's early answer, or the connection's end.
+    pub async fn trail(&mut self, crc64nvme: &str) -> Result<()> {
+        let scratch = match self.scratch.take() {
+            Some(scratch) if self.left == 0 && self.signed.rung == Rung::Trailer => scratch,
+            scratch => {
+                self.scratch = scratch;
+                let sentence = "a PUT got a trailer out of turn";
+                return Err(Error::new(ErrorKind::Internal, sentence));
             }
+        };
+        let end = framing::end(self.body_bytes, crc64nvme);
+        let (sent, scratch) = self.connection.send_bytes(end.as_bytes(), scratch).await;
+        let (sent, scratch) = match sent {
+            Ok(()) => (Ok(()), scratch),
             Err(SendStop::Failed(fault)) => (Err(self.lost(fault)), scratch),
             Err(SendStop::Answered) => self.early(scratch).await,
-        }
+        };
+        self.trailed = sent.is_ok();
+        self.scratch = Some(scratch);
+        sent
     }
 
-    /// Reads the answer into `scratch` and gives the connection back.
-    pub async fn finish(self, scratch: Buffer) -> (Result<PutDone>, Buffer) {
-        if self.left > 0 || self.trailed != (self.signed.rung == Rung::Trailer) {
-            let fault = Error::new(ErrorKind::Internal, "a PUT got fewer bytes than it announced");
-            return (Err(fault), scratch);
-        }
+    /// Ends the request where it is; the scratch buffer, unless a write was
+    /// given up.
+    pub fn abandon(self) -> Option<Buffer> {
+        self.scratch
+    }
+
+    /// Reads the answer and gives the connection back, and the scratch buffer
+    /// unless a write was given up.
+    pub async fn finish(mut self) -> (Result<PutDone>, Option<Buffer>) {
+        let whole = self.left == 0 && self.trailed == (self.signed.rung == Rung::Trailer);
+        let scratch = match self.scratch.take() {
+            Some(scratch) if whole => scratch,
+            scratch => {
+                let sentence = "a PUT got fewer bytes than it announced";
+                return (Err(Error::new(ErrorKind::Internal, sentence)), scratch);
+            }
+        };
+        let (done, scratch) = self.conclude(scratch).await;
+        (done, Some(scratch))
+    }
+
+    async fn conclude(&self, scratch: Buffer) -> (Result<PutDone>, Buffer) {
         let mut response = match self.answer(scratch).await {
             Ok(response) => response,
             Err((fault, scratch)) => return (Err(self.lost(fault)), scratch),
@@ -169,8 +198,13 @@ impl Put {
 }
 
 impl Store {
-    /// Sends the request head, using `scratch` for it.
-    pub async fn put(&self, request: &PutRequest, scratch: Buffer) -> (Result<Put>, Buffer) {
+    /// Sends the request head, using `scratch` for it; the PUT keeps it for
+    /// what it sends and for the answer.
+    pub async fn put(
+        &self,
+        request: &PutRequest,
+        scratch: Buffer,
+    ) -> std::result::Result<Put, (Error, Buffer)> {
         let here = self.endpoint.here();
         let target = here.target(&request.bucket, &request.key);
         let unsigned = Unsigned {
@@ -188,7 +222,7 @@ impl Store {
                 };
                 (head, Signed { rung, ..signed })
             }
-            Err(fault) => return (Err(fault), scratch),
+            Err(fault) => return Err((fault, scratch)),
         };
         let origin = self.origin(&target.host, here.port());
         let mut connection = origin.connection().await;
@@ -196,7 +230,7 @@ impl Store {
         loop {
             let current = match connection {
                 Ok(current) => current,
-                Err(fault) => return (Err(fault.at(self.endpoint.url())), scratch),
+                Err(fault) => return Err((fault.at(self.endpoint.url()), scratch)),
             };
             let (sent, back) = current.send_head(&head, scratch).await;
             scratch = back;
@@ -204,12 +238,12 @@ impl Store {
                 // A pooled connection that died has seen none of the body.
                 Err(_) if current.is_reused() => connection = origin.connect().await,
                 Err(SendStop::Failed(fault)) => {
-                    return (Err(fault.at(self.endpoint.url())), scratch);
+                    return Err((fault.at(self.endpoint.url()), scratch));
                 }
                 // An answer before the body began is found by the first write,
                 // or by the end of an empty one.
                 Ok(()) | Err(SendStop::Answered) => {
-                    let put = Put {
+                    return Ok(Put {
                         store: self.clone(),
                         origin,
                         connection: current,
@@ -219,8 +253,8 @@ impl Store {
                         body_bytes: request.body_bytes,
                         trailed: false,
                         signed,
-                    };
-                    return (Ok(put), scratch);
+                        scratch: Some(scratch),
+                    });
                 }
             }
         }

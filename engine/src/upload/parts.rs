@@ -164,7 +164,7 @@ impl Lanes<'_> {
             let request = self.request(part, sealed.proof(rung)?)?;
             let (sent, back) =
                 send(site, self.fd, order, &lease, scratch, &request, &mut sealed).await;
-            scratch = back;
+            scratch = back.map_or_else(|| buffer(&lease), Ok)?;
             let error = match sent {
                 Ok(sent) => {
                     // What is stored is of one piece, but no longer the file.

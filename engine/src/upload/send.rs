@@ -38,11 +38,10 @@ pub(super) async fn send(
     scratch: Buffer,
     request: &PutRequest,
     sealed: &mut Sealed,
-) -> (Result<Sent>, Buffer) {
-    let (put, scratch) = site.store.put(request, scratch).await;
-    let mut put = match put {
+) -> (Result<Sent>, Option<Buffer>) {
+    let mut put = match site.store.put(request, scratch).await {
         Ok(put) => put,
-        Err(error) => return (Err(error), scratch),
+        Err((error, scratch)) => return (Err(error), Some(scratch)),
     };
     let body = match sealed.held.take() {
         Some(slices) => {
@@ -55,18 +54,15 @@ pub(super) async fn send(
         None => again(site, fd, order, lease, &mut put, sealed).await,
     };
     if let Err(error) = body {
-        return (Err(error), scratch);
+        return (Err(error), put.abandon());
     }
-    let Some(sums) = &sealed.sums else { return (Err(unread()), scratch) };
-    let scratch = if request.proof == Proof::Trailer {
-        match put.trail(&review::text(&sums.crc), scratch).await {
-            (Ok(()), scratch) => scratch,
-            (Err(error), scratch) => return (Err(error), scratch),
-        }
-    } else {
-        scratch
-    };
-    let (done, scratch) = put.finish(scratch).await;
+    let Some(sums) = &sealed.sums else { return (Err(unread()), put.abandon()) };
+    if request.proof == Proof::Trailer
+        && let Err(error) = put.trail(&review::text(&sums.crc)).await
+    {
+        return (Err(error), put.abandon());
+    }
+    let (done, scratch) = put.finish().await;
     let sent = done.and_then(|done| {
         let confirmed = review::put(&done, sums, &request.proof)?;
         Ok(Sent { etag: done.etag, range: sealed.range, digest: sums.crc.clone(), confirmed })

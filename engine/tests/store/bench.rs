@@ -127,15 +127,15 @@ pub(crate) async fn put(
     request: &PutRequest,
     count: usize,
 ) -> Result<PutDone, Error> {
-    let (put, mut buffer) = bench.store.put(request, bench.buffer()).await;
-    let mut put = put?;
+    let mut put = bench.store.put(request, bench.buffer()).await.map_err(|(fault, _)| fault)?;
+    let mut buffer = bench.buffer();
     for _ in 0..count {
         buffer.fill(7);
         let (written, back) = put.write(Slice { buffer, start: 0, end: BUFFER_BYTES }).await;
         buffer = back;
         written?;
     }
-    put.finish(buffer).await.0
+    put.finish().await.0
 }
 
 pub(crate) fn partial(range: &str, body: &[u8]) -> Vec<u8> {

@@ -195,14 +195,12 @@ fn a_put_keeps_to_the_length_it_announced() {
 async fn trailed(bench: &Bench, text: &str, crc64nvme: &str) -> Result<(), osmo_engine::Error> {
     let mut request = put_request(text.len() as u64);
     request.proof = Proof::Trailer;
-    let (put, mut buffer) = bench.store.put(&request, bench.buffer()).await;
-    let mut put = put?;
+    let mut put = bench.store.put(&request, bench.buffer()).await.map_err(|(error, _)| error)?;
+    let mut buffer = bench.buffer();
     buffer[..text.len()].copy_from_slice(text.as_bytes());
-    let (written, buffer) = put.write(Slice { buffer, start: 0, end: text.len() }).await;
-    written?;
-    let (trailed, buffer) = put.trail(crc64nvme, buffer).await;
-    trailed?;
-    put.finish(buffer).await.0.map(drop)
+    put.write(Slice { buffer, start: 0, end: text.len() }).await.0?;
+    put.trail(crc64nvme).await?;
+    put.finish().await.0.map(drop)
 }
 
 #[test]
@@ -260,9 +258,10 @@ fn a_trailer_out_of_turn_is_refused() {
             for (proof, bytes) in [(Proof::None, 0), (Proof::Trailer, 9)] {
                 let mut request = put_request(bytes);
                 request.proof = proof;
-                let (put, buffer) = bench.store.put(&request, bench.buffer()).await;
-                let (trailed, _) = put.unwrap().trail("AAAAAAAAAAA=", buffer).await;
-                assert_eq!(trailed.unwrap_err().kind(), ErrorKind::Internal);
+                let put = bench.store.put(&request, bench.buffer()).await;
+                let mut put = put.map_err(|(error, _)| error).unwrap();
+                let error = put.trail("AAAAAAAAAAA=").await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Internal);
             }
             let mut untrailed = put_request(0);
             untrailed.proof = Proof::Trailer;

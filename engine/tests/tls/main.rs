@@ -1,0 +1,9 @@
+//! GET and PUT over TLS against OpenSSL, under both drivers.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod memory;
+mod pki;
+mod records;
+mod server;
+mod trust;
