@@ -5,19 +5,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::http1::{BodyFault, HeadFault};
+use super::names::NameFault;
+use super::proxy::ProxySetting;
+use super::proxy::tunnel::ProxyRefusal;
 use crate::error::{Error, ErrorKind, RetryClass};
 
 /// A failure of the transport.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
-    /// The name has no address.
-    #[error("the name {host} does not resolve: {source}")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// The resolver's answer.
-        source: io::Error,
-    },
+    /// The name gave no address.
+    #[error("{0}")]
+    Name(#[from] NameFault),
     /// No address of the host takes a connection.
     #[error("{address} takes no connection: {source}")]
     Connect {
@@ -26,6 +24,20 @@ pub enum NetError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The proxy itself cannot be reached.
+    #[error("cannot reach the proxy {proxy} of the proxy variable: {source}")]
+    Proxy {
+        /// The proxy, without its credentials.
+        proxy: String,
+        /// Why.
+        source: Box<NetError>,
+    },
+    /// The proxy did not do what was asked.
+    #[error("{0}")]
+    ProxyRefusal(#[from] ProxyRefusal),
+    /// A proxy variable cannot be used.
+    #[error("{0}")]
+    ProxySetting(#[from] ProxySetting),
     /// Nothing happened for too long.
     #[error("{what} for {limit:?}")]
     Silent {
@@ -51,24 +63,58 @@ pub enum NetError {
 impl NetError {
     /// The failure as a sentence about `endpoint`.
     pub fn at(self, endpoint: &str) -> Error {
-        let (kind, sentence) = match &self {
-            Self::Resolve { .. } | Self::Connect { .. } => (
-                ErrorKind::Unreachable,
-                format!("cannot reach {endpoint}: check the endpoint URL and the network"),
-            ),
-            Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_) => {
-                (ErrorKind::Unreachable, format!("lost the connection to {endpoint}"))
+        let (kind, class) = self.verdict();
+        Error::new(kind, self.sentence(endpoint)).in_class(class).because(self)
+    }
+
+    /// No address took a connection: the last failure stands for all.
+    pub(crate) fn refused(mut failed: Vec<(SocketAddr, io::Error)>) -> Self {
+        match failed.pop() {
+            Some((address, source)) => Self::Connect { address, source },
+            // A name always has an address.
+            None => Self::Unanswered,
+        }
+    }
+
+    /// What was attempted, without the cause, which `self` is.
+    pub fn sentence(&self, endpoint: &str) -> String {
+        match self {
+            Self::Connect { .. } => {
+                format!("cannot reach {endpoint}: check the endpoint URL and the network")
             }
-            Self::Head(_) => (
-                ErrorKind::Protocol,
-                format!("{endpoint} does not answer as an S3 store does: check the endpoint URL"),
-            ),
-        };
-        // A proxy in trouble garbles one answer and not the next.
-        let class = match kind {
-            ErrorKind::Protocol => RetryClass::Retry,
-            kind => kind.class(),
-        };
-        Error::new(kind, sentence).in_class(class).because(self)
+            // These bring their remedies along.
+            Self::Name(_) | Self::Proxy { .. } | Self::ProxyRefusal(_) | Self::ProxySetting(_) => {
+                format!("cannot reach {endpoint}")
+            }
+            Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_) => {
+                format!("lost the connection to {endpoint}")
+            }
+            Self::Head(_) => {
+                format!("{endpoint} does not answer as an S3 store does: check the endpoint URL")
+            }
+        }
+    }
+
+    /// What the failure means, and whether another attempt may end otherwise.
+    pub fn verdict(&self) -> (ErrorKind, RetryClass) {
+        match self {
+            Self::Name(fault) if fault.passes() => (ErrorKind::Unreachable, RetryClass::Retry),
+            Self::Name(_) => (ErrorKind::Unreachable, RetryClass::Fatal),
+            Self::Proxy { source, .. } => source.verdict(),
+            Self::ProxyRefusal(refusal) => match refusal.status {
+                Some(500..) => (ErrorKind::Unreachable, RetryClass::Retry),
+                // These are not the store's credentials: fresh ones do not help.
+                Some(403 | 407) => (ErrorKind::Denied, RetryClass::Fatal),
+                _ => (ErrorKind::Config, RetryClass::Fatal),
+            },
+            Self::ProxySetting(_) => (ErrorKind::Config, RetryClass::Fatal),
+            Self::Connect { .. }
+            | Self::Silent { .. }
+            | Self::Unanswered
+            | Self::Broken(_)
+            | Self::Body(_) => (ErrorKind::Unreachable, RetryClass::Retry),
+            // A proxy in trouble garbles one answer and not the next.
+            Self::Head(_) => (ErrorKind::Protocol, RetryClass::Retry),
+        }
     }
 }

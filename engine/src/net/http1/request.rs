@@ -68,6 +68,21 @@ impl RequestHead {
         self
     }
 
+    /// The same request as a proxy takes it: the target in absolute form
+    /// (RFC 9112, section 3.2.2), and the proxy's credentials.
+    pub(in crate::net) fn forwarded(&self, origin: &str, authorization: Option<&str>) -> Vec<u8> {
+        let target = self.method.name().len() + 1;
+        let (before, after) = self.bytes.split_at(target.min(self.bytes.len()));
+        let mut bytes = [before, origin.as_bytes(), after].concat();
+        if let Some(value) = authorization {
+            // Before the empty line that ends the head.
+            let end = bytes.len().saturating_sub(2);
+            let field = format!("Proxy-Authorization: {value}\r\n");
+            bytes.splice(end..end, field.into_bytes());
+        }
+        bytes
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method
