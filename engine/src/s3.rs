@@ -19,6 +19,7 @@
 //! Limits: error bodies are read up to 8 KiB; object bytes move over plain
 //! HTTP only, and an https endpoint is refused, never downgraded.
 
+pub mod client;
 pub mod control;
 pub mod credentials;
 pub mod encode;

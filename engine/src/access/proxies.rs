@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::Secret;
 
 /// A variable's name and its value, which may hold a password.
-pub type Named = Option<(&'static str, Secret)>;
+type Named = Option<(&'static str, Secret)>;
 
 /// The proxy variables as they were at the first look; empty ones count as
 /// unset. Names and order are curl's: lower case first.

@@ -20,11 +20,12 @@ mod shunned;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::error::NetError;
 pub use order::{TRIES_MAX, order};
 pub use shunned::{SHUNNED_MAX, Shunned};
 
@@ -40,6 +41,39 @@ pub struct Won<S> {
     pub address: SocketAddr,
     /// Addresses that failed, or were started earlier and had not answered.
     pub slower: Vec<SocketAddr>,
+}
+
+/// Connects to one of a name's addresses, in their turn, and remembers which
+/// ones did not answer.
+///
+/// # Errors
+/// No address takes a connection.
+pub async fn reach<S, C, T>(
+    shunned: &Shunned,
+    found: &[IpAddr],
+    (port, turn): (u16, usize),
+    connect: impl Fn(SocketAddr) -> C,
+    sleep: impl Fn(Duration) -> T,
+    now: impl Fn() -> Instant,
+) -> Result<S, NetError>
+where
+    C: Future<Output = io::Result<S>>,
+    T: Future<Output = ()>,
+{
+    let mut addresses = order(found, port, turn);
+    shunned.last(&mut addresses, now());
+    addresses.truncate(TRIES_MAX);
+    match race(&addresses, connect, sleep).await {
+        Ok(won) => {
+            shunned.forgive(won.address, now());
+            shunned.add(won.slower, now());
+            Ok(won.stream)
+        }
+        Err(failed) => {
+            shunned.add(failed.iter().map(|(address, _)| *address), now());
+            Err(NetError::refused(failed))
+        }
+    }
 }
 
 /// Races `connect` over the addresses, which each bring their own time limit.

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::connect::{TRIES_MAX, order, race};
+use super::connect::reach;
 use super::error::NetError;
 use super::http1::{RequestHead, ResponseHead};
 use super::network::Network;
@@ -101,10 +101,8 @@ impl Dial {
             }
             Route::Forward(proxy) => {
                 let fd = self.reach_proxy(&proxy).await?;
-                let target = match self.port {
-                    80 => authority(&self.host, 80).trim_end_matches(":80").to_owned(),
-                    port => authority(&self.host, port),
-                };
+                let whole = authority(&self.host, self.port);
+                let target = whole.strip_suffix(":80").unwrap_or(&whole).to_owned();
                 Ok(Reached { fd, forward: Some(Rc::new(Forward { proxy, target })) })
             }
             Route::Tunnel(proxy) => {
@@ -133,34 +131,21 @@ impl Dial {
             }
         };
         let turn = self.turn.replace(self.turn.get().wrapping_add(1));
-        let mut addresses = order(&found, port, turn);
-        let shunned = &self.network.shunned;
-        shunned.last(&mut addresses, self.ring.now());
-        addresses.truncate(TRIES_MAX);
         let connect = |address: SocketAddr| async move {
             let connect = self.ring.connect(address);
             let connected = self.ring.within(self.patience.connect, connect).await;
             connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
         };
         let sleep = |pause| self.ring.sleep_until(self.ring.now() + pause);
-        match race(&addresses, connect, sleep).await {
-            Ok(won) => {
-                shunned.forgive(won.address, self.ring.now());
-                shunned.add(won.slower, self.ring.now());
-                Ok(won.stream)
-            }
-            Err(failed) => {
-                shunned.add(failed.iter().map(|(address, _)| *address), self.ring.now());
-                Err(NetError::refused(failed))
-            }
-        }
+        let now = || self.ring.now();
+        reach(&self.network.shunned, &found, (port, turn), connect, sleep, now).await
     }
 
     /// Asks the proxy for a tunnel. The few bytes of that go through a buffer
     /// of their own: a caller's may hold a part.
     async fn tunnel(&self, fd: &Fd, proxy: &Proxy) -> Result<(), NetError> {
         let pool = Pool::new(1, tunnel::ANSWER_BYTES_MAX).map_err(NetError::Broken)?;
-        let mut lease = pool.lease(1).await;
+        let lease = pool.lease(1).await;
         let target = authority(&self.host, self.port);
         let refusal = |status| ProxyRefusal::new(proxy, target.clone(), status);
         let mut buffer = lease.take().ok_or_else(|| refusal(None))?;

@@ -17,10 +17,9 @@
 //! * The thread starts with the first name that needs it and ends with the
 //!   last handle.
 //!
-//! Limits: [`cache::NAMES_MAX`] names are remembered, for their TTL but 1 s at
-//! least and 30 s at most (an expired answer serves an hour longer while
-//! nobody can be asked); [`ADDRESSES_MAX`] addresses of a name are used;
-//! [`settings::SERVERS_MAX`] name servers, [`settings::SEARCH_MAX`] search
+//! Limits: 64 names are remembered, for their TTL but 1 s at least and 30 s at
+//! most (an expired answer serves an hour longer while nobody can be asked);
+//! [`ADDRESSES_MAX`] addresses of a name are used, 3 name servers, 32 search
 //! domains. Files are read once, at the first look.
 
 mod asking;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::Region;
 
 use super::Contact;
+use super::client::http_client;
 use super::control::Control;
 use super::credentials::CredentialsSnapshot;
 use super::endpoint::{self, Endpoint};
@@ -62,15 +64,17 @@ pub async fn open_in(
     };
     // Refused before anybody is asked for credentials.
     Endpoint::new(&url, REGION_DEFAULT, plan.route.addressing)?;
-    let asked = plan.ask().await?;
+    let network = Network::open(access)?;
+    let asked = plan.ask(&network).await?;
+    let control = Rc::new(asked.control(&plan.route, &network));
     Ok(Opened {
         contact: Contact {
             endpoint: Arc::new(Endpoint::new(&url, &asked.region, plan.route.addressing)?),
             credentials: asked.credentials.clone(),
-            network: Network::open(access)?,
+            network,
             options: Arc::new(options.clone()),
         },
-        control: Rc::new(asked.control(&plan.route)),
+        control,
     })
 }
 
@@ -87,8 +91,9 @@ pub async fn open_control(
     if let Some((_, url)) = &plan.route.endpoint {
         endpoint::check(url)?;
     }
-    let asked = plan.ask().await?;
-    Ok(Rc::new(asked.control(&plan.route)))
+    let network = Network::open(access)?;
+    let asked = plan.ask(&network).await?;
+    Ok(Rc::new(asked.control(&plan.route, &network)))
 }
 
 /// What can be known without asking anybody.
@@ -115,7 +120,7 @@ impl Plan {
         Ok(Self { route, keys, profile: uri.profile().to_owned() })
     }
 
-    async fn ask(&self) -> Result<Asked> {
+    async fn ask(&self, network: &Network) -> Result<Asked> {
         let region = match &self.route.region {
             Some(region) => region.clone(),
             None => profile_region().await,
@@ -127,8 +132,13 @@ impl Plan {
                 credentials: CredentialsSnapshot::of(keys.clone()),
             });
         }
-        let chain =
-            DefaultCredentialsChain::builder().region(Region::new(region.clone())).build().await;
+        let providers =
+            ProviderConfig::without_region().with_http_client(http_client(network));
+        let chain = DefaultCredentialsChain::builder()
+            .configure(providers)
+            .region(Region::new(region.clone()))
+            .build()
+            .await;
         let provider = SharedCredentialsProvider::new(chain);
         let first = provider
             .provide_credentials()
@@ -147,10 +157,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn control(&self, route: &Route) -> SdkControl {
+    fn control(&self, route: &Route, network: &Network) -> SdkControl {
         let url = route.endpoint.as_ref().map(|(_, url)| url.as_str());
         let by_path = route.addressing == Addressing::Path;
-        SdkControl::new(url, &self.region, by_path, self.provider.clone())
+        SdkControl::new(url, &self.region, by_path, self.provider.clone(), network)
     }
 }
 

@@ -17,10 +17,11 @@ use aws_sdk_s3::types::{
     EncodingType,
 };
 
+use super::client::http_client;
 use super::control::{Answer, Control, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use crate::error::{ErrorKind, Result};
-use crate::net::Patience;
+use crate::net::{Network, Patience};
 use outcome::Outcome;
 
 /// Keys asked for at once; the protocol's own maximum.
@@ -40,6 +41,7 @@ impl SdkControl {
         region: &str,
         by_path: bool,
         provider: SharedCredentialsProvider,
+        network: &Network,
     ) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Patience::DEFAULT.connect)
@@ -50,6 +52,7 @@ impl SdkControl {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
             .credentials_provider(provider)
+            .http_client(http_client(network))
             .force_path_style(by_path)
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

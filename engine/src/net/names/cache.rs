@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Names remembered; a job asks for one, or one per bucket.
-pub const NAMES_MAX: usize = 64;
+pub(super) const NAMES_MAX: usize = 64;
 /// A TTL of zero would mean a query per connection.
 const TTL_MIN: Duration = Duration::from_secs(1);
 /// S3 rotates its addresses every few seconds, load balancers every minute.

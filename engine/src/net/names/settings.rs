@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Name servers used; what resolv.conf(5) says.
-pub const SERVERS_MAX: usize = 3;
+pub(super) const SERVERS_MAX: usize = 3;
 /// Search domains used; a pod has three to six.
-pub const SEARCH_MAX: usize = 32;
+pub(super) const SEARCH_MAX: usize = 32;
 const PORT: u16 = 53;
 
 /// Whom to ask, for what, and how patiently.

@@ -6,6 +6,7 @@ use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::{Error, ErrorKind};
+use crate::s3::client::net_fault;
 use crate::s3::fault::{Fault, Subject};
 
 /// Where answers come from.
@@ -35,6 +36,13 @@ impl Outcome {
                     &self.region,
                     subject,
                 )
+            }
+            SdkError::DispatchFailure(ref inner)
+                if let Some(below) = inner.as_connector_error().and_then(|f| net_fault(f)) =>
+            {
+                let (kind, class) = below.verdict();
+                let error = Error::new(kind, below.sentence(endpoint)).in_class(class);
+                chained(error, fault)
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
                 let reachable =
