@@ -138,7 +138,9 @@ impl Dial {
         };
         let sleep = |pause| self.ring.sleep_until(self.ring.now() + pause);
         let now = || self.ring.now();
-        reach(&self.network.shunned, &found, (port, turn), connect, sleep, now).await
+        reach(&self.network.shunned, &found, (port, turn), connect, sleep, now)
+            .await
+            .inspect_err(|_| self.network.names.doubt(host))
     }
 
     /// Asks the proxy for a tunnel. The few bytes of that go through a buffer

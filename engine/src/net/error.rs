@@ -1,4 +1,5 @@
-//! What can go wrong below S3.
+//! What can go wrong below S3. A message does not repeat its source: whoever
+//! shows it shows the chain.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +15,10 @@ use crate::error::{Error, ErrorKind, RetryClass};
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// The name gave no address.
-    #[error("{0}")]
+    #[error(transparent)]
     Name(#[from] NameFault),
     /// No address of the host takes a connection.
-    #[error("{address} takes no connection: {source}")]
+    #[error("{address} takes no connection")]
     Connect {
         /// The address tried last.
         address: SocketAddr,
@@ -25,7 +26,7 @@ pub enum NetError {
         source: io::Error,
     },
     /// The proxy itself cannot be reached.
-    #[error("cannot reach the proxy {proxy} of the proxy variable: {source}")]
+    #[error("the proxy {proxy}, which a proxy variable names, cannot be reached")]
     Proxy {
         /// The proxy, without its credentials.
         proxy: String,
@@ -33,10 +34,10 @@ pub enum NetError {
         source: Box<NetError>,
     },
     /// The proxy did not do what was asked.
-    #[error("{0}")]
+    #[error(transparent)]
     ProxyRefusal(#[from] ProxyRefusal),
     /// A proxy variable cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     ProxySetting(#[from] ProxySetting),
     /// Nothing happened for too long.
     #[error("{what} for {limit:?}")]
@@ -50,13 +51,13 @@ pub enum NetError {
     #[error("the connection was closed before an answer came")]
     Unanswered,
     /// The connection broke.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke")]
     Broken(#[source] io::Error),
     /// The answer's head cannot be trusted.
-    #[error("{0}")]
+    #[error(transparent)]
     Head(#[from] HeadFault),
     /// The answer's body cannot be read on.
-    #[error("{0}")]
+    #[error(transparent)]
     Body(#[from] BodyFault),
 }
 

@@ -145,6 +145,12 @@ impl Names {
         }
     }
 
+    /// Says that the addresses of `host` were of no use: the next lookup asks
+    /// again, and what was known serves only if nobody answers.
+    pub fn doubt(&self, host: &str) {
+        self.cache(|cache| cache.doubt(&host.to_ascii_lowercase(), Instant::now()));
+    }
+
     async fn ask(&self, settings: &Settings, host: &str) -> Result<Found, NameFault> {
         let stopped = || NameFault::Stopped { host: host.to_owned() };
         let questions = self.questions(settings).map_err(|_| stopped())?;

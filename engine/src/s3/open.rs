@@ -132,8 +132,7 @@ impl Plan {
                 credentials: CredentialsSnapshot::of(keys.clone()),
             });
         }
-        let providers =
-            ProviderConfig::without_region().with_http_client(http_client(network));
+        let providers = ProviderConfig::without_region().with_http_client(http_client(network));
         let chain = DefaultCredentialsChain::builder()
             .configure(providers)
             .region(Region::new(region.clone()))

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
@@ -49,13 +50,12 @@ pub(super) struct Found {
 pub(super) fn start(
     settings: Settings,
     questions: mpsc::Receiver<Question>,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("names".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || runtime.block_on(serve(Asker::new(settings), questions)))
-        .map(drop)
 }
 
 /// One lookup per name, however many ask for it meanwhile.
@@ -255,4 +255,20 @@ fn settled(family: &Result<(Vec<IpAddr>, Instant), NameFault>) -> bool {
 
 fn ips(lookup: &Lookup) -> Vec<IpAddr> {
     lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thread_ends_with_the_last_handle() {
+        let (questions, asked) = mpsc::channel(1);
+        let thread = start(Settings::parse(""), asked).expect("a thread");
+        let other = questions.clone();
+        drop(questions);
+        assert!(!thread.is_finished());
+        drop(other);
+        thread.join().expect("an orderly end");
+    }
 }

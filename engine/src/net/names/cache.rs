@@ -36,6 +36,12 @@ impl Cache {
         (age < STALE_MAX).then(|| Arc::clone(&known.addresses))
     }
 
+    pub(super) fn doubt(&mut self, host: &str, now: Instant) {
+        if let Some(known) = self.known.get_mut(host) {
+            known.until = known.until.min(now);
+        }
+    }
+
     pub(super) fn keep(
         &mut self,
         host: &str,

@@ -17,7 +17,9 @@ pub enum NameFault {
         asked: String,
     },
     /// The name exists, and has no address.
-    #[error("the name {host} exists but has neither an IPv4 nor an IPv6 address: check its records")]
+    #[error(
+        "the name {host} exists but has neither an IPv4 nor an IPv6 address: check its records"
+    )]
     Bare {
         /// The name.
         host: String,

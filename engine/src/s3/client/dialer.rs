@@ -46,7 +46,11 @@ impl fmt::Display for Unreached {
     }
 }
 
-impl std::error::Error for Unreached {}
+impl std::error::Error for Unreached {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
 
 /// Connects; clones share the rotation.
 #[derive(Clone)]
@@ -92,9 +96,7 @@ impl Dialer {
             open_tunnel(&mut tcp, proxy, &host, port).await?;
         }
         let carrier = match scheme {
-            Scheme::Http => {
-                Carrier::Plain { tcp, forwarded: matches!(route, Route::Forward(_)) }
-            }
+            Scheme::Http => Carrier::Plain { tcp, forwarded: matches!(route, Route::Forward(_)) },
             Scheme::Https => self.encrypted(tcp, host).await?,
         };
         Ok(TokioIo::new(carrier))
@@ -113,7 +115,9 @@ impl Dialer {
             Ok(tcp)
         };
         let (shunned, sleep) = (&self.network.shunned, tokio::time::sleep);
-        reach(shunned, &found, (port, turn), connect, sleep, Instant::now).await
+        reach(shunned, &found, (port, turn), connect, sleep, Instant::now)
+            .await
+            .inspect_err(|_| self.network.names.doubt(host))
     }
 
     async fn encrypted(&self, tcp: TcpStream, host: String) -> Result<Carrier, NetError> {

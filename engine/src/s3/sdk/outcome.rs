@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::error::{Error, ErrorKind};
 use crate::s3::client::net_fault;
@@ -83,7 +84,11 @@ where
     E: StdError + Send + Sync + 'static,
 {
     match fault.into_source() {
-        Ok(source) => error.because(source),
+        // Its own text is a mere "io error".
+        Ok(source) => match source.downcast::<ConnectorError>() {
+            Ok(connector) => error.because(connector.into_source()),
+            Err(source) => error.because(source),
+        },
         Err(_) => error,
     }
 }
