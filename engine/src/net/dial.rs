@@ -18,7 +18,7 @@ use super::http1::{RequestHead, ResponseHead};
 use super::network::Network;
 use super::patience::Patience;
 use super::proxy::tunnel::{self, ProxyRefusal};
-use super::proxy::{Proxy, Route, Scheme, authority};
+use super::proxy::{self, Proxy, Route, Scheme, authority};
 use crate::mem::{Pool, Slice};
 use crate::ring::{Fd, Ring};
 
@@ -54,17 +54,11 @@ impl Forward {
         head.forwarded(&format!("http://{}", self.target), authorization)
     }
 
-    /// The answer, if it is the proxy's own. No store answers 407; the other
-    /// refusals are the proxy's when they come as a page for people, which a
-    /// store's never do.
+    /// The answer, if it is the proxy's own.
     pub(super) fn refusal(&self, head: &ResponseHead) -> Option<ProxyRefusal> {
-        let page = head.field("content-type").is_some_and(|kind| kind.starts_with("text/html"));
-        let own = match head.status {
-            407 => true,
-            403 | 500..=504 => page && head.field("x-amz-request-id").is_none(),
-            _ => false,
-        };
-        own.then(|| ProxyRefusal::new(&self.proxy, &self.target, Some(head.status)))
+        let from_store = head.field("x-amz-request-id").is_some();
+        proxy::refuses_itself(head.status, head.field("content-type"), from_store)
+            .then(|| ProxyRefusal::new(&self.proxy, &self.target, Some(head.status)))
     }
 }
 

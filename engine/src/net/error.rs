@@ -105,7 +105,7 @@ impl NetError {
             Self::ProxyRefusal(refusal) => match refusal.status {
                 Some(500..) => (ErrorKind::Unreachable, RetryClass::Retry),
                 // These are not the store's credentials: fresh ones do not help.
-                Some(403 | 407) => (ErrorKind::Denied, RetryClass::Fatal),
+                Some(401 | 403 | 407) => (ErrorKind::Denied, RetryClass::Fatal),
                 _ => (ErrorKind::Config, RetryClass::Fatal),
             },
             Self::ProxySetting(_) => (ErrorKind::Config, RetryClass::Fatal),

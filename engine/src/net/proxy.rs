@@ -131,3 +131,16 @@ impl fmt::Debug for Proxy {
 pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
+
+/// Whether an answer that came through a forwarding proxy is the proxy's own.
+/// No store answers 407; the other refusals are the proxy's when they come as
+/// a page for people, which a store's never do (some proxies say 401 where
+/// they mean 407).
+pub fn refuses_itself(status: u16, content_type: Option<&str>, from_store: bool) -> bool {
+    let page = content_type.is_some_and(|kind| kind.starts_with("text/html"));
+    match status {
+        407 => true,
+        401 | 403 | 500..=504 => page && !from_store,
+        _ => false,
+    }
+}

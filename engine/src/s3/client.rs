@@ -33,8 +33,8 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::error::RetryClass;
-use crate::net::proxy::Route;
 use crate::net::proxy::tunnel::ProxyRefusal;
+use crate::net::proxy::{Route, refuses_itself};
 use crate::net::{NetError, Network, Patience};
 use dialer::{Dialer, Unreached};
 
@@ -123,16 +123,18 @@ impl Connector {
             None => answer.await,
             Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
                 let silent = NetError::Silent { what: "no answer came", limit };
-                ConnectorError::timeout(Box::new(Unreached::from(silent)))
+                unreached(&Unreached::from(silent))
             })?,
         };
         let answer = answer.map_err(classified)?;
+        let status = answer.status().as_u16();
+        let kind = answer.headers().get(http::header::CONTENT_TYPE).and_then(|k| k.to_str().ok());
+        let from_store = answer.headers().contains_key("x-amz-request-id");
         if let Some(Route::Forward(proxy)) = &forward
-            && answer.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && refuses_itself(status, kind, from_store)
         {
-            let refusal = ProxyRefusal::new(proxy, target, Some(answer.status().as_u16()));
-            let refusal = Unreached::from(NetError::from(refusal));
-            return Err(ConnectorError::other(Box::new(refusal), None));
+            let refusal = ProxyRefusal::new(proxy, target, Some(status));
+            return Err(unreached(&Unreached::from(NetError::from(refusal))));
         }
         HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
             .map_err(|fault| ConnectorError::other(fault.into(), None))
@@ -160,23 +162,25 @@ fn forward(network: &Network, uri: &Uri) -> Option<Route> {
 
 /// The failure of a request as the SDK and `outcome` tell them apart.
 fn classified(fault: legacy::Error) -> ConnectorError {
-    if let Some(unreached) = find::<Unreached>(&fault) {
-        let unreached = unreached.clone();
-        let (_, class) = unreached.fault().verdict();
-        let timed_out = matches!(unreached.fault(), NetError::Silent { .. });
-        let source = Box::new(unreached);
-        return match class {
-            RetryClass::Retry if timed_out => ConnectorError::timeout(source),
-            RetryClass::Retry => ConnectorError::io(source),
-            _ => ConnectorError::other(source, None),
-        }
-        .never_connected();
+    if let Some(fault) = find::<Unreached>(&fault) {
+        return unreached(fault).never_connected();
     }
     match find::<hyper::Error>(&fault) {
         Some(inner) if inner.is_timeout() => ConnectorError::timeout(Box::new(fault)),
         Some(inner) if inner.is_user() => ConnectorError::user(Box::new(fault)),
         // Anything else is a connection that broke, or an answer that is none.
         _ => ConnectorError::io(Box::new(fault)),
+    }
+}
+
+fn unreached(fault: &Unreached) -> ConnectorError {
+    let source = Box::new(fault.clone());
+    match fault.fault().verdict() {
+        (_, RetryClass::Retry) if matches!(fault.fault(), NetError::Silent { .. }) => {
+            ConnectorError::timeout(source)
+        }
+        (_, RetryClass::Retry) => ConnectorError::io(source),
+        _ => ConnectorError::other(source, None),
     }
 }
 

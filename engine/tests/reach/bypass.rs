@@ -38,8 +38,6 @@ const AGREED: &[(&str, &str, bool)] = &[
     ("192.0.2.0/25", "192.0.2.200", false),
     ("192.0.2.0/24", "a.test", false),
     ("2001:db8::1", "2001:db8::1", true),
-    ("[2001:db8::1]", "2001:db8::1", true),
-    ("2001:db8::/32", "2001:db8:1::1", true),
     ("2001:db8::/32", "2001:db9::1", false),
     ("2.1", "192.0.2.1", false),
     ("local", "localhost.test", false),
@@ -47,6 +45,10 @@ const AGREED: &[(&str, &str, bool)] = &[
 
 /// Where curl differs, or cannot be asked.
 const OURS: &[(&str, &str, bool)] = &[
+    // Brackets as in URLs, which older versions of curl do not know.
+    ("[2001:db8::1]", "2001:db8::1", true),
+    // As Go has it; curl 7.88 does not match this one.
+    ("2001:db8::/32", "2001:db8:1::1", true),
     // Go's forms: a port, a leading star. The port below is 8080.
     ("a.test:8080", "a.test", true),
     ("a.test:80", "a.test", false),

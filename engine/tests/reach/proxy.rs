@@ -13,7 +13,7 @@ use osmo_engine::s3::{Contact, CredentialsSnapshot, Endpoint, GetRequest, PutReq
 use osmo_engine::{Error, ErrorKind, RetryClass};
 
 use crate::scripted::{Peer, Script, Server, answer, refusal, script};
-use crate::support::{each_driver, network};
+use crate::support::{each_driver, each_driver_with, network};
 
 /// RFC 7617's own example, as a URL and as a field.
 const ALADDIN: &str = "Aladdin:open%20sesame@";
@@ -54,11 +54,7 @@ async fn get(ring: &Ring, network: Network, url: &str) -> Result<Vec<u8>, Error>
 }
 
 fn each_script(scripts: impl Fn() -> Vec<Script>, test: impl AsyncFn(&Ring, &Server)) {
-    each_driver(async |ring| {
-        let server = Server::start(scripts());
-        test(ring, &server).await;
-        server.finish();
-    });
+    each_driver_with(|| Server::start(scripts()), test, Server::finish);
 }
 
 #[test]
@@ -253,8 +249,6 @@ fn what_a_proxy_answers_to_connect_instead_is_a_sentence() {
             vec![script(move |peer: &mut Peer| {
                 peer.head();
                 peer.send_some(&said);
-                peer.end();
-                peer.closed();
             })]
         };
         each_script(scripts, async |ring, server| {

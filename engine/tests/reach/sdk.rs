@@ -224,10 +224,10 @@ fn tinyproxy_takes_what_we_send() {
     };
     let (plain, tls) = (format!("http://{ip}:{port}"), format!("https://{ip}:{port}"));
     on_tokio(async {
-        let text = fault(&client(&with("Aladdin:wrong"), &plain, timeouts())).await;
-        assert!(text.contains("refuses the user name") || text.contains("407"), "{text}");
-        let text = fault(&client(&with("Aladdin:wrong"), &tls, timeouts())).await;
-        assert!(text.contains("refuses the user name") || text.contains("401"), "{text}");
+        for url in [&plain, &tls] {
+            let text = fault(&client(&with("Aladdin:wrong"), url, timeouts())).await;
+            assert!(text.contains("refuses the user name"), "{text}");
+        }
         let good = client(&with("Aladdin:sesame"), &plain, timeouts());
         let answer = good.head_object().bucket("bkt").key("k").send().await.unwrap();
         assert_eq!(answer.content_length(), Some(9));

@@ -15,11 +15,23 @@ pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// Runs the test under every driver.
 pub(crate) fn each_driver(test: impl AsyncFn(&Ring)) {
+    each_driver_with(|| (), async |ring, ()| test(ring).await, drop);
+}
+
+/// Runs the test under every driver with what `before` makes; `after` gets it
+/// once the ring holds nothing any more.
+pub(crate) fn each_driver_with<T>(
+    before: impl Fn() -> T,
+    test: impl AsyncFn(&Ring, &T),
+    after: impl Fn(T),
+) {
     for choice in [IoChoice::Uring, IoChoice::Epoll] {
         match Ring::open(choice) {
             Ok((ring, _)) => {
-                let ended = ring.block_on(ring.within(WATCHDOG, test(&ring)));
+                let made = before();
+                let ended = ring.block_on(ring.within(WATCHDOG, test(&ring, &made)));
                 assert!(ended.is_some(), "{choice:?}: the test hangs");
+                after(made);
             }
             Err(fault) if std::env::var_os("OSMO_TEST_STRICT").is_none() => {
                 skipped(&format!("{choice:?}: {fault}"));

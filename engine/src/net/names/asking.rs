@@ -128,6 +128,10 @@ impl Asker {
 
     /// The first name of the search list that has an address.
     async fn find(&self, host: &str) -> Result<Found, NameFault> {
+        if host.trim_end_matches('.').is_empty() {
+            // The root, which every search domain is below.
+            return Err(NameFault::Malformed { host: host.to_owned() });
+        }
         let candidates = self.settings.candidates(host);
         let asked = candidates.iter().map(|name| name.trim_end_matches('.')).collect::<Vec<_>>();
         let mut fault = NameFault::Missing { host: host.to_owned(), asked: asked.join(", ") };

@@ -33,14 +33,14 @@ impl fmt::Display for ProxyRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { proxy, target, .. } = self;
         match (self.status, self.authorized) {
-            (Some(407), true) => write!(
+            (Some(status @ (401 | 407)), true) => write!(
                 f,
-                "the proxy {proxy} refuses the user name and password it was given (407): correct \
+                "the proxy {proxy} refuses the user name and password it was given ({status}): correct \
                  them in the proxy variable"
             ),
-            (Some(407), false) => write!(
+            (Some(status @ (401 | 407)), false) => write!(
                 f,
-                "the proxy {proxy} wants a user name and password (407): set the proxy variable to \
+                "the proxy {proxy} wants a user name and password ({status}): set the proxy variable to \
                  http://user:password@host:port"
             ),
             (Some(403), _) => write!(
