@@ -44,3 +44,4 @@ pub use network::Network;
 pub use origin::Origin;
 pub use patience::Patience;
 pub use response::Response;
+pub use tls::Wire;

@@ -18,7 +18,8 @@ use super::http1::{RequestHead, ResponseHead};
 use super::network::Network;
 use super::patience::Patience;
 use super::proxy::tunnel::{self, ProxyRefusal};
-use super::proxy::{self, Proxy, Route, Scheme, authority};
+use super::proxy::{self, Proxy, Route, authority};
+use super::tls::Wire;
 use crate::mem::{Pool, Slice};
 use crate::ring::{Fd, Ring};
 
@@ -26,7 +27,7 @@ use crate::ring::{Fd, Ring};
 pub struct Dial {
     ring: Ring,
     network: Network,
-    scheme: Scheme,
+    wire: Wire,
     host: String,
     port: u16,
     patience: Patience,
@@ -74,12 +75,12 @@ impl Dial {
     pub fn new(
         ring: Ring,
         network: Network,
-        scheme: Scheme,
+        wire: Wire,
         host: impl Into<String>,
         port: u16,
         patience: Patience,
     ) -> Self {
-        Self { ring, network, scheme, host: host.into(), port, patience, turn: Cell::new(0) }
+        Self { ring, network, wire, host: host.into(), port, patience, turn: Cell::new(0) }
     }
 
     /// A fresh connection.
@@ -88,7 +89,7 @@ impl Dial {
     /// The name has no address, no address takes a connection, or a proxy is
     /// in the way.
     pub async fn connect(&self) -> Result<Reached, NetError> {
-        match self.network.proxies.route(self.scheme, &self.host, self.port)? {
+        match self.network.proxies.route(self.wire, &self.host, self.port)? {
             Route::Direct => {
                 let fd = self.reach(&self.host, self.port).await?;
                 Ok(Reached { fd, forward: None })

@@ -53,6 +53,14 @@ pub enum NetError {
     /// The connection broke.
     #[error("the connection broke")]
     Broken(#[source] io::Error),
+    /// TLS could not be begun, by the SDK's client.
+    #[error("the TLS handshake with {host} failed")]
+    Handshake {
+        /// Whom the certificate should name.
+        host: String,
+        /// What went wrong.
+        source: io::Error,
+    },
     /// The answer's head cannot be trusted.
     #[error(transparent)]
     Head(#[from] HeadFault),
@@ -83,11 +91,19 @@ impl NetError {
             Self::Connect { .. } => {
                 format!("cannot reach {endpoint}: check the endpoint URL and the network")
             }
+            Self::Handshake { source, .. } if is_distrust(source) => format!(
+                "cannot trust {endpoint}: name its CA's certificate with --ca-bundle or \
+                 AWS_CA_BUNDLE, and check the endpoint's name and this machine's clock"
+            ),
             // These bring their remedies along.
             Self::Name(_) | Self::Proxy { .. } | Self::ProxyRefusal(_) | Self::ProxySetting(_) => {
                 format!("cannot reach {endpoint}")
             }
-            Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_) => {
+            Self::Silent { .. }
+            | Self::Unanswered
+            | Self::Broken(_)
+            | Self::Handshake { .. }
+            | Self::Body(_) => {
                 format!("lost the connection to {endpoint}")
             }
             Self::Head(_) => {
@@ -109,7 +125,11 @@ impl NetError {
                 _ => (ErrorKind::Config, RetryClass::Fatal),
             },
             Self::ProxySetting(_) => (ErrorKind::Config, RetryClass::Fatal),
+            Self::Handshake { source, .. } if is_distrust(source) => {
+                (ErrorKind::Config, RetryClass::Fatal)
+            }
             Self::Connect { .. }
+            | Self::Handshake { .. }
             | Self::Silent { .. }
             | Self::Unanswered
             | Self::Broken(_)
@@ -118,4 +138,11 @@ impl NetError {
             Self::Head(_) => (ErrorKind::Protocol, RetryClass::Retry),
         }
     }
+}
+
+/// Whether a handshake failed because of the certificate: another one would
+/// end the same way.
+fn is_distrust(fault: &io::Error) -> bool {
+    let inner = fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }

@@ -10,8 +10,8 @@ use super::error::NetError;
 use super::http1::RequestHead;
 use super::network::Network;
 use super::patience::Patience;
-use super::proxy::Scheme;
 use super::response::Response;
+use super::tls::Wire;
 use super::transport::{Glance, Transport};
 use crate::mem::Buffer;
 use crate::ring::Ring;
@@ -36,7 +36,7 @@ impl Origin {
         port: u16,
         patience: Patience,
     ) -> Rc<Self> {
-        let dial = Dial::new(ring.clone(), network, Scheme::Http, host, port, patience);
+        let dial = Dial::new(ring.clone(), network, Wire::Plain, host, port, patience);
         Rc::new(Self { ring, dial, patience, idle: RefCell::default() })
     }
 

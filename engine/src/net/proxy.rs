@@ -22,17 +22,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::access::{ProxyVariables, Secret};
+use crate::net::tls::Wire;
 use bypass::Bypass;
 pub use setting::ProxySetting;
-
-/// What an endpoint's URL begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// HTTP over TCP.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
 
 /// An HTTP proxy.
 #[derive(Clone, PartialEq, Eq)]
@@ -88,19 +80,19 @@ impl Proxies {
     ///
     /// # Errors
     /// The variable that applies cannot be used.
-    pub fn route(&self, scheme: Scheme, host: &str, port: u16) -> Result<Route, ProxySetting> {
-        let setting = match scheme {
-            Scheme::Http => &self.0.http,
-            Scheme::Https => &self.0.https,
+    pub fn route(&self, wire: Wire, host: &str, port: u16) -> Result<Route, ProxySetting> {
+        let setting = match wire {
+            Wire::Plain => &self.0.http,
+            Wire::Tls => &self.0.https,
         };
         let Some(setting) = setting else { return Ok(Route::Direct) };
         if self.0.bypass.covers(host, port) {
             return Ok(Route::Direct);
         }
         let proxy = Arc::clone(setting.as_ref().map_err(ProxySetting::clone)?);
-        Ok(match scheme {
-            Scheme::Http => Route::Forward(proxy),
-            Scheme::Https => Route::Tunnel(proxy),
+        Ok(match wire {
+            Wire::Plain => Route::Forward(proxy),
+            Wire::Tls => Route::Tunnel(proxy),
         })
     }
 }

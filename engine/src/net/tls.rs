@@ -7,6 +7,16 @@ use rustls::ClientConfig;
 use crate::config::Access;
 use crate::error::{Error, ErrorKind, Result};
 
+/// What a connection's bytes are wrapped in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// TLS.
+    Tls,
+}
+
 /// How TLS peers are verified. Cheap to clone; roots are read at first use.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {

@@ -155,8 +155,8 @@ impl HttpConnector for Connector {
 
 /// The route, if the proxy reads the requests themselves.
 fn forward(network: &Network, uri: &Uri) -> Option<Route> {
-    let (scheme, host, port) = dialer::target(uri)?;
-    let route = network.proxies.route(scheme, &host, port).ok()?;
+    let (wire, host, port) = dialer::target(uri)?;
+    let route = network.proxies.route(wire, &host, port).ok()?;
     matches!(route, Route::Forward(_)).then_some(route)
 }
 

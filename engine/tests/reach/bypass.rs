@@ -4,14 +4,15 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
-use osmo_engine::net::proxy::{Route, Scheme};
+use osmo_engine::net::proxy::Route;
+use osmo_engine::net::tls::Wire;
 
 use crate::support::{network, skipped};
 
 fn direct(no_proxy: &str, host: &str, port: u16) -> bool {
     let variables = [("http_proxy", "http://proxy.test:3128"), ("NO_PROXY", no_proxy)];
     let proxies = network("", &variables).proxies;
-    proxies.route(Scheme::Http, host, port).unwrap() == Route::Direct
+    proxies.route(Wire::Plain, host, port).unwrap() == Route::Direct
 }
 
 /// List, host, whether it is reached directly: where we do what curl does.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use osmo_engine::access::Addressing;
 use osmo_engine::mem::{Pool, Slice};
 use osmo_engine::net::dial::Dial;
-use osmo_engine::net::proxy::Scheme;
+use osmo_engine::net::tls::Wire;
 use osmo_engine::net::{NetError, Network, Patience};
 use osmo_engine::ring::Ring;
 use osmo_engine::s3::{Contact, CredentialsSnapshot, Endpoint, GetRequest, PutRequest, Store};
@@ -188,7 +188,7 @@ fn what_a_forwarding_proxy_refuses_is_told_from_what_the_store_refuses() {
 }
 
 fn dial(ring: &Ring, network: Network, patience: Patience) -> Dial {
-    Dial::new(ring.clone(), network, Scheme::Https, "store.test", 443, patience)
+    Dial::new(ring.clone(), network, Wire::Tls, "store.test", 443, patience)
 }
 
 #[test]
@@ -306,8 +306,8 @@ fn a_variable_that_cannot_be_used_is_named_when_it_is_needed() {
         "http://Ala%3Addin:sesame@h",
     ] {
         let proxies = network("", &[("https_proxy", value)]).proxies;
-        assert!(proxies.route(Scheme::Http, "store.test", 80).is_ok());
-        let fault = proxies.route(Scheme::Https, "store.test", 443).unwrap_err();
+        assert!(proxies.route(Wire::Plain, "store.test", 80).is_ok());
+        let fault = proxies.route(Wire::Tls, "store.test", 443).unwrap_err();
         let fault = NetError::from(fault).at("https://store.test");
         assert_eq!((fault.kind(), fault.class()), (ErrorKind::Config, RetryClass::Fatal));
         let text = format!("{fault} {fault:?} {proxies:?}");
@@ -318,9 +318,9 @@ fn a_variable_that_cannot_be_used_is_named_when_it_is_needed() {
 
 #[test]
 fn variables_count_in_curls_order() {
-    let route = |variables: &[(&str, &str)], scheme| {
-        let port = if scheme == Scheme::Http { 80 } else { 443 };
-        format!("{:?}", network("", variables).proxies.route(scheme, "store.test", port).unwrap())
+    let route = |variables: &[(&str, &str)], wire| {
+        let port = if wire == Wire::Plain { 80 } else { 443 };
+        format!("{:?}", network("", variables).proxies.route(wire, "store.test", port).unwrap())
     };
     let all = [
         ("https_proxy", "a:1"),
@@ -330,13 +330,13 @@ fn variables_count_in_curls_order() {
     ];
     for (from, proxy) in [(0, "a:1"), (1, "b:2"), (2, "c:3"), (3, "d:80")] {
         let expected = format!("Tunnel(Proxy(http://{proxy}))");
-        assert_eq!(route(&all[from..], Scheme::Https), expected);
+        assert_eq!(route(&all[from..], Wire::Tls), expected);
     }
-    assert_eq!(route(&all[..2], Scheme::Http), "Direct");
-    assert_eq!(route(&all, Scheme::Http), "Forward(Proxy(http://c:3))");
-    assert_eq!(route(&[("HTTP_PROXY", "http://h:1")], Scheme::Http), "Direct");
-    assert_eq!(route(&[("http_proxy", "[::1]:1")], Scheme::Http), "Forward(Proxy(http://[::1]:1))");
-    assert_eq!(route(&[("http_proxy", " ")], Scheme::Http), "Direct");
+    assert_eq!(route(&all[..2], Wire::Plain), "Direct");
+    assert_eq!(route(&all, Wire::Plain), "Forward(Proxy(http://c:3))");
+    assert_eq!(route(&[("HTTP_PROXY", "http://h:1")], Wire::Plain), "Direct");
+    assert_eq!(route(&[("http_proxy", "[::1]:1")], Wire::Plain), "Forward(Proxy(http://[::1]:1))");
+    assert_eq!(route(&[("http_proxy", " ")], Wire::Plain), "Direct");
     let both = [("https_proxy", "a:1"), ("no_proxy", "store.test"), ("NO_PROXY", "other.test")];
-    assert_eq!(route(&both, Scheme::Https), "Direct");
+    assert_eq!(route(&both, Wire::Tls), "Direct");
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use osmo_engine::net::dial::Dial;
-use osmo_engine::net::proxy::Scheme;
+use osmo_engine::net::tls::Wire;
 use osmo_engine::net::{NetError, Network, Patience};
 use osmo_engine::ring::Ring;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -16,7 +16,7 @@ use crate::support::{each_driver, network};
 const PATIENT: Patience = Patience { connect: Duration::from_secs(60), ..Patience::DEFAULT };
 
 fn dial(ring: &Ring, network: &Network, port: u16) -> Dial {
-    Dial::new(ring.clone(), network.clone(), Scheme::Http, "store.test", port, PATIENT)
+    Dial::new(ring.clone(), network.clone(), Wire::Plain, "store.test", port, PATIENT)
 }
 
 /// A listener whose queue is full: Linux drops further SYNs, so that a

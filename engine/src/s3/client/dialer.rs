@@ -21,7 +21,8 @@ use tokio_rustls::TlsConnector;
 use super::carrier::Carrier;
 use crate::net::connect::reach;
 use crate::net::proxy::tunnel::{self, ProxyRefusal};
-use crate::net::proxy::{Proxy, Route, Scheme, authority};
+use crate::net::proxy::{Proxy, Route, authority};
+use crate::net::tls::Wire;
 use crate::net::{NetError, Network, Patience};
 
 /// A failure below HTTP; cloned out of hyper's own error.
@@ -62,15 +63,15 @@ pub(super) struct Dialer {
 }
 
 /// Scheme, host without brackets, and port of a URI.
-pub(super) fn target(uri: &Uri) -> Option<(Scheme, String, u16)> {
-    let (scheme, port) = match uri.scheme_str() {
-        Some("http") => (Scheme::Http, 80),
-        Some("https") => (Scheme::Https, 443),
+pub(super) fn target(uri: &Uri) -> Option<(Wire, String, u16)> {
+    let (wire, port) = match uri.scheme_str() {
+        Some("http") => (Wire::Plain, 80),
+        Some("https") => (Wire::Tls, 443),
         _ => return None,
     };
     let host = uri.host()?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((scheme, host.to_owned(), uri.port_u16().unwrap_or(port)))
+    Some((wire, host.to_owned(), uri.port_u16().unwrap_or(port)))
 }
 
 impl Dialer {
@@ -79,10 +80,10 @@ impl Dialer {
     }
 
     async fn dial(self, uri: Uri) -> Result<TokioIo<Carrier>, NetError> {
-        let (scheme, host, port) = target(&uri).ok_or_else(|| {
+        let (wire, host, port) = target(&uri).ok_or_else(|| {
             NetError::Broken(io::Error::other("the URI is neither http nor https"))
         })?;
-        let route = self.network.proxies.route(scheme, &host, port)?;
+        let route = self.network.proxies.route(wire, &host, port)?;
         let mut tcp = match &route {
             Route::Direct => self.reach(&host, port).await?,
             Route::Forward(proxy) | Route::Tunnel(proxy) => {
@@ -95,9 +96,9 @@ impl Dialer {
         if let Route::Tunnel(proxy) = &route {
             open_tunnel(&mut tcp, proxy, &host, port).await?;
         }
-        let carrier = match scheme {
-            Scheme::Http => Carrier::Plain { tcp, forwarded: matches!(route, Route::Forward(_)) },
-            Scheme::Https => self.encrypted(tcp, host).await?,
+        let carrier = match wire {
+            Wire::Plain => Carrier::Plain { tcp, forwarded: matches!(route, Route::Forward(_)) },
+            Wire::Tls => self.encrypted(tcp, host).await?,
         };
         Ok(TokioIo::new(carrier))
     }
@@ -123,12 +124,13 @@ impl Dialer {
     async fn encrypted(&self, tcp: TcpStream, host: String) -> Result<Carrier, NetError> {
         let broken = |fault: String| NetError::Broken(io::Error::other(fault));
         let config = self.network.tls.client_config().map_err(|fault| broken(fault.to_string()))?;
-        let name = host.strip_suffix('.').unwrap_or(&host).to_owned();
+        let name = host.trim_end_matches('.').to_owned();
         let name = ServerName::try_from(name).map_err(|fault| broken(fault.to_string()))?;
         let limit = self.connect_timeout;
         let handshake = TlsConnector::from(config).connect(name, tcp);
         match timeout(limit, handshake).await {
-            Ok(tls) => Ok(Carrier::Tls(Box::new(tls.map_err(NetError::Broken)?))),
+            Ok(Ok(tls)) => Ok(Carrier::Tls(Box::new(tls))),
+            Ok(Err(source)) => Err(NetError::Handshake { host, source }),
             Err(_) => Err(NetError::Silent { what: "no end of the TLS handshake came", limit }),
         }
     }
