@@ -16,10 +16,12 @@
 
 mod environment;
 mod file;
+mod proxies;
 mod route;
 mod secret;
 
 pub use environment::Environment;
 pub use file::{CredentialFile, Profile};
+pub use proxies::ProxyVariables;
 pub use route::{Addressing, Route};
 pub use secret::Secret;

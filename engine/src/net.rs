@@ -6,6 +6,7 @@
 //! ```text
 //!  Origin ── connection() ──► Connection ── send_all ─┐
 //!    ▲  idle pool                                      ▼
+//!    │  Dial: names, proxy, connect                    │
 //!    └──────── finish() ◄── Response ◄── read_head (http1::head)
 //!                             └─ read(buffer)  (http1::body)
 //! ```
@@ -22,13 +23,16 @@
 //! [`origin::IDLE_CONNECTIONS_MAX`] idle connections; every wait has a limit,
 //! listed in [`Patience`].
 
+pub mod connect;
 pub mod connection;
+pub mod dial;
 pub mod error;
 pub mod http1;
 pub mod names;
 pub mod network;
 pub mod origin;
 pub mod patience;
+pub mod proxy;
 pub mod response;
 pub mod tls;
 pub mod transport;

@@ -26,6 +26,7 @@
 
 mod aws;
 pub mod checksum;
+pub mod client;
 pub mod control;
 pub mod credentials;
 pub mod encode;

@@ -1,5 +1,5 @@
-//! What the store's tests share: a server in a folder of its own, and clients
-//! that do not come from this project.
+//! What the store's tests share: a server in a folder of its own, and the AWS
+//! SDK's client, which comes from elsewhere but for how it connects.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
@@ -9,6 +9,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use osmo_controller::store::{StoreConfig, StoreServer};
+use osmo_engine::net::Network;
+use osmo_engine::s3::client::http_client;
 use tempfile::TempDir;
 
 pub(crate) const ACCESS_KEY: &str = "test-access";
@@ -48,6 +50,7 @@ impl Fixture {
             .endpoint_url(self.server.endpoint())
             .credentials_provider(credentials)
             .force_path_style(true)
+            .http_client(http_client(&Network::default()))
             .build();
         Client::from_conf(config)
     }

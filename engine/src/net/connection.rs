@@ -4,9 +4,11 @@ use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::dial::Forward;
 use super::error::NetError;
 use super::http1::head::{HEAD_BYTES_MAX, Parsed};
 use super::http1::{HeadFault, Method, RequestHead, ResponseHead};
@@ -22,6 +24,7 @@ pub struct Connection {
     transport: Transport,
     patience: Patience,
     reused: bool,
+    forward: Option<Rc<Forward>>,
 }
 
 /// Why a request could not be sent to its end.
@@ -45,7 +48,17 @@ pub struct Arrived {
 impl Connection {
     /// A connection over `transport`; `reused` if it has served before.
     pub fn new(ring: Ring, transport: Transport, patience: Patience, reused: bool) -> Self {
-        Self { ring, transport, patience, reused }
+        Self { ring, transport, patience, reused, forward: None }
+    }
+
+    /// The same connection, whose other end is a proxy that sends requests on.
+    pub(super) fn through(self, forward: Option<Rc<Forward>>) -> Self {
+        Self { forward, ..self }
+    }
+
+    /// The same connection, which has served.
+    pub(super) fn again(self) -> Self {
+        Self { reused: true, ..self }
     }
 
     /// Whether it came out of the pool.
@@ -69,7 +82,8 @@ impl Connection {
         head: &RequestHead,
         scratch: Buffer,
     ) -> (Result<(), SendStop>, Buffer) {
-        self.send_bytes(head.bytes(), scratch).await
+        let forwarded = self.forward.as_ref().map(|forward| forward.head(head));
+        self.send_bytes(forwarded.as_deref().unwrap_or(head.bytes()), scratch).await
     }
 
     /// Sends bytes that fit into a buffer, through `scratch`.
@@ -221,7 +235,13 @@ impl Connection {
                 Err(fault) => return (Err(fault), buffer),
             }
             match ResponseHead::parse(&buffer[..filled], asked) {
-                Ok(Some(parsed)) => return (Ok(Arrived { parsed, filled }), buffer),
+                Ok(Some(parsed)) => {
+                    let refusal = self.forward.as_ref().and_then(|proxy| proxy.refusal(&parsed.0));
+                    return match refusal {
+                        Some(refusal) => (Err(refusal.into()), buffer),
+                        None => (Ok(Arrived { parsed, filled }), buffer),
+                    };
+                }
                 Ok(None) if filled < buffer.len().min(HEAD_BYTES_MAX) => {}
                 Ok(None) => return (Err(HeadFault::TooLarge.into()), buffer),
                 Err(fault) => return (Err(fault.into()), buffer),

@@ -1,32 +1,45 @@
-//! What can go wrong below S3.
+//! What can go wrong below S3. A message does not repeat its source: whoever
+//! shows it shows the chain.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::http1::{BodyFault, HeadFault};
+use super::names::NameFault;
+use super::proxy::ProxySetting;
+use super::proxy::tunnel::ProxyRefusal;
 use super::tls::TlsFault;
 use crate::error::{Error, ErrorKind, RetryClass};
 
 /// A failure of the transport.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
-    /// The name has no address.
-    #[error("the name {host} does not resolve: {source}")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// The resolver's answer.
-        source: io::Error,
-    },
+    /// The name gave no address.
+    #[error(transparent)]
+    Name(#[from] NameFault),
     /// No address of the host takes a connection.
-    #[error("{address} takes no connection: {source}")]
+    #[error("{address} takes no connection")]
     Connect {
         /// The address tried last.
         address: SocketAddr,
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The proxy itself cannot be reached.
+    #[error("the proxy {proxy}, which a proxy variable names, cannot be reached")]
+    Proxy {
+        /// The proxy, without its credentials.
+        proxy: String,
+        /// Why.
+        source: Box<NetError>,
+    },
+    /// The proxy did not do what was asked.
+    #[error(transparent)]
+    ProxyRefusal(#[from] ProxyRefusal),
+    /// A proxy variable cannot be used.
+    #[error(transparent)]
+    ProxySetting(#[from] ProxySetting),
     /// Nothing happened for too long.
     #[error("{what} for {limit:?}")]
     Silent {
@@ -39,19 +52,19 @@ pub enum NetError {
     #[error("the connection was closed before an answer came")]
     Unanswered,
     /// The connection broke.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke")]
     Broken(#[source] io::Error),
     /// The TLS session cannot be begun, or not gone on with.
-    #[error("{0}")]
+    #[error(transparent)]
     Tls(#[from] TlsFault),
     /// Nothing was tried: a setting forbids it, or this machine has no means.
-    #[error("{0}")]
-    Refused(#[source] Error),
+    #[error(transparent)]
+    Refused(Error),
     /// The answer's head cannot be trusted.
-    #[error("{0}")]
+    #[error(transparent)]
     Head(#[from] HeadFault),
     /// The answer's body cannot be read on.
-    #[error("{0}")]
+    #[error(transparent)]
     Body(#[from] BodyFault),
 }
 
@@ -64,6 +77,15 @@ impl NetError {
         }
     }
 
+    /// What a handshake through an adapter failed with: it wraps the session's
+    /// own fault.
+    pub(crate) fn of_handshake(fault: io::Error, host: &str) -> Self {
+        match fault.downcast::<rustls::Error>() {
+            Ok(fault) => Self::Tls(TlsFault::of(fault, host)),
+            Err(fault) => Self::Broken(fault),
+        }
+    }
+
     /// Whether the peer may have ended a connection that was at rest, rather
     /// than answered.
     pub(super) fn is_loss(&self) -> bool {
@@ -72,25 +94,65 @@ impl NetError {
 
     /// The failure as a sentence about `endpoint`.
     pub fn at(self, endpoint: &str) -> Error {
+        if let Self::Refused(error) = self {
+            return error;
+        }
+        let (kind, class) = self.verdict();
+        Error::new(kind, self.sentence(endpoint)).in_class(class).because(self)
+    }
+
+    /// No address took a connection: the last failure stands for all.
+    pub(crate) fn refused(mut failed: Vec<(SocketAddr, io::Error)>) -> Self {
+        match failed.pop() {
+            Some((address, source)) => Self::Connect { address, source },
+            // A name always has an address.
+            None => Self::Unanswered,
+        }
+    }
+
+    /// What was attempted, without the cause, which `self` is.
+    pub fn sentence(&self, endpoint: &str) -> String {
         match self {
-            Self::Refused(error) => error,
-            Self::Tls(fault) => fault.at(endpoint),
-            fault @ (Self::Resolve { .. } | Self::Connect { .. }) => Error::new(
-                ErrorKind::Unreachable,
-                format!("cannot reach {endpoint}: check the endpoint URL and the network"),
-            )
-            .because(fault),
-            fault @ (Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_)) => {
-                Error::new(ErrorKind::Unreachable, format!("lost the connection to {endpoint}"))
-                    .because(fault)
+            Self::Connect { .. } => {
+                format!("cannot reach {endpoint}: check the endpoint URL and the network")
             }
+            Self::Tls(fault) => fault.sentence(endpoint),
+            Self::Refused(error) => error.to_string(),
+            // These bring their remedies along.
+            Self::Name(_) | Self::Proxy { .. } | Self::ProxyRefusal(_) | Self::ProxySetting(_) => {
+                format!("cannot reach {endpoint}")
+            }
+            Self::Silent { .. } | Self::Unanswered | Self::Broken(_) | Self::Body(_) => {
+                format!("lost the connection to {endpoint}")
+            }
+            Self::Head(_) => {
+                format!("{endpoint} does not answer as an S3 store does: check the endpoint URL")
+            }
+        }
+    }
+
+    /// What the failure means, and whether another attempt may end otherwise.
+    pub fn verdict(&self) -> (ErrorKind, RetryClass) {
+        match self {
+            Self::Name(fault) if fault.passes() => (ErrorKind::Unreachable, RetryClass::Retry),
+            Self::Name(_) => (ErrorKind::Unreachable, RetryClass::Fatal),
+            Self::Proxy { source, .. } => source.verdict(),
+            Self::ProxyRefusal(refusal) => match refusal.status {
+                Some(500..) => (ErrorKind::Unreachable, RetryClass::Retry),
+                // These are not the store's credentials: fresh ones do not help.
+                Some(401 | 403 | 407) => (ErrorKind::Denied, RetryClass::Fatal),
+                _ => (ErrorKind::Config, RetryClass::Fatal),
+            },
+            Self::ProxySetting(_) => (ErrorKind::Config, RetryClass::Fatal),
+            Self::Tls(fault) => fault.verdict(),
+            Self::Refused(error) => (error.kind(), error.class()),
+            Self::Connect { .. }
+            | Self::Silent { .. }
+            | Self::Unanswered
+            | Self::Broken(_)
+            | Self::Body(_) => (ErrorKind::Unreachable, RetryClass::Retry),
             // A proxy in trouble garbles one answer and not the next.
-            fault @ Self::Head(_) => Error::new(
-                ErrorKind::Protocol,
-                format!("{endpoint} does not answer as an S3 store does: check the endpoint URL"),
-            )
-            .in_class(RetryClass::Retry)
-            .because(fault),
+            Self::Head(_) => (ErrorKind::Protocol, RetryClass::Retry),
         }
     }
 }

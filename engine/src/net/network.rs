@@ -1,9 +1,12 @@
 //! How a process reaches the world: names, proxies, trust. Made once on the
 //! control thread, shared by shards and the SDK.
 
+use crate::access::ProxyVariables;
 use crate::config::Access;
 use crate::error::Result;
+use crate::net::connect::Shunned;
 use crate::net::names::Names;
+use crate::net::proxy::Proxies;
 use crate::net::tls::Tls;
 
 /// Names, proxies and trust. Cheap to clone.
@@ -11,6 +14,10 @@ use crate::net::tls::Tls;
 pub struct Network {
     /// Names to addresses.
     pub names: Names,
+    /// What stands between here and an endpoint.
+    pub proxies: Proxies,
+    /// Addresses that took no connection lately.
+    pub shunned: Shunned,
     /// Which certificates are trusted.
     pub tls: Tls,
 }
@@ -21,6 +28,7 @@ impl Network {
     /// # Errors
     /// `Config` for certificates or settings that cannot be read.
     pub fn open(access: &Access) -> Result<Self> {
-        Ok(Self { tls: Tls::open(access)?, ..Self::default() })
+        let proxies = Proxies::of(ProxyVariables::get());
+        Ok(Self { tls: Tls::open(access)?, proxies, ..Self::default() })
     }
 }

@@ -1,11 +1,11 @@
-//! One host and port: its addresses and its idle connections.
+//! One host and port: its idle connections, and how to get more.
 
-use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::connection::{Connection, SendStop};
+use super::dial::Dial;
 use super::error::NetError;
 use super::http1::RequestHead;
 use super::network::Network;
@@ -18,22 +18,16 @@ use crate::ring::{Fd, Ring};
 
 /// Idle connections kept: as many as a window of parts ever uses.
 pub const IDLE_CONNECTIONS_MAX: usize = 128;
-/// Addresses kept of one name; S3 answers with eight.
-const ADDRESSES_MAX: usize = 16;
-/// Addresses tried before a request gives up.
-const ADDRESS_TRIES_MAX: usize = 4;
 
 /// A host and port, on one ring.
 pub struct Origin {
     ring: Ring,
     network: Network,
     host: String,
-    port: u16,
     wire: Wire,
+    dial: Dial,
     patience: Patience,
-    addresses: RefCell<Option<(Instant, Rc<[SocketAddr]>)>>,
-    next: Cell<usize>,
-    idle: RefCell<Vec<(Instant, Transport)>>,
+    idle: RefCell<Vec<(Instant, Connection)>>,
 }
 
 impl Origin {
@@ -46,17 +40,9 @@ impl Origin {
         wire: Wire,
         patience: Patience,
     ) -> Rc<Self> {
-        Rc::new(Self {
-            ring,
-            network,
-            host: host.into(),
-            port,
-            wire,
-            patience,
-            addresses: RefCell::default(),
-            next: Cell::new(0),
-            idle: RefCell::default(),
-        })
+        let host = host.into();
+        let dial = Dial::new(ring.clone(), network.clone(), wire, host.clone(), port, patience);
+        Rc::new(Self { ring, network, host, wire, dial, patience, idle: RefCell::default() })
     }
 
     /// Sends a request without a body, and reads the answer's head. If a
@@ -113,44 +99,25 @@ impl Origin {
     /// The name does not resolve, or no address takes a connection.
     pub async fn connection(&self) -> Result<Connection, NetError> {
         loop {
-            let Some((since, transport)) = self.idle.borrow_mut().pop() else { break };
+            let Some((since, connection)) = self.idle.borrow_mut().pop() else { break };
             let rested = self.ring.now().saturating_duration_since(since);
             // Bytes that nobody asked for are as bad as an end of the stream.
-            if rested < self.patience.idle && transport.is_at_rest() {
-                return Ok(Connection::new(self.ring.clone(), transport, self.patience, true));
+            if rested < self.patience.idle && connection.transport().is_at_rest() {
+                return Ok(connection.again());
             }
         }
         self.connect().await
     }
 
-    /// A fresh connection to the next of the origin's addresses that takes it.
+    /// A fresh connection.
     ///
     /// # Errors
     /// As [`Origin::connection`].
     pub async fn connect(&self) -> Result<Connection, NetError> {
-        let addresses = self.addresses().await?;
-        let first = self.next.get();
-        self.next.set(first.wrapping_add(1));
-        let mut last = None;
-        for turn in 0..addresses.len().min(ADDRESS_TRIES_MAX) {
-            let address = addresses[first.wrapping_add(turn) % addresses.len()];
-            let source = match self
-                .ring
-                .within(self.patience.connect, self.ring.connect(address))
-                .await
-            {
-                Some(Ok(fd)) => {
-                    let transport = self.wrap(fd).await?;
-                    return Ok(Connection::new(self.ring.clone(), transport, self.patience, false));
-                }
-                Some(Err(source)) => source,
-                None => std::io::Error::from(std::io::ErrorKind::TimedOut),
-            };
-            last = Some(NetError::Connect { address, source });
-        }
-        // The next attempt asks for the name's addresses again.
-        self.addresses.borrow_mut().take();
-        Err(last.unwrap_or_else(|| self.unresolved(std::io::Error::other("it has no address"))))
+        let reached = self.dial.connect().await?;
+        let transport = self.wrap(reached.fd).await?;
+        let connection = Connection::new(self.ring.clone(), transport, self.patience, false);
+        Ok(connection.through(reached.forward))
     }
 
     /// What carries bytes over a connected socket; a handshake with TLS.
@@ -171,35 +138,6 @@ impl Origin {
         if idle.len() == IDLE_CONNECTIONS_MAX {
             idle.remove(0);
         }
-        idle.push((self.ring.now(), connection.transport().clone()));
-    }
-
-    async fn addresses(&self) -> Result<Rc<[SocketAddr]>, NetError> {
-        let now = self.ring.now();
-        if let Some((since, known)) = self.addresses.borrow().as_ref()
-            && now.saturating_duration_since(*since) <= self.patience.addresses
-        {
-            return Ok(Rc::clone(known));
-        }
-        let (names, host, port) = (self.network.names.clone(), self.host.clone(), self.port);
-        let lookup = self.ring.on_worker(move || {
-            let found = names.lookup_blocking(&host)?;
-            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>())
-        });
-        let mut found = match self.ring.within(self.patience.resolve, lookup).await {
-            Some(found) => found.map_err(|source| self.unresolved(source))?,
-            None => return Err(self.unresolved(std::io::ErrorKind::TimedOut.into())),
-        };
-        found.truncate(ADDRESSES_MAX);
-        if found.is_empty() {
-            return Err(self.unresolved(std::io::Error::other("it has no address")));
-        }
-        let found: Rc<[SocketAddr]> = found.into();
-        *self.addresses.borrow_mut() = Some((now, Rc::clone(&found)));
-        Ok(found)
-    }
-
-    fn unresolved(&self, source: std::io::Error) -> NetError {
-        NetError::Resolve { host: self.host.clone(), source }
+        idle.push((self.ring.now(), connection.clone()));
     }
 }

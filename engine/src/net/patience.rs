@@ -24,9 +24,6 @@ pub struct Patience {
     /// An idle connection older than this is not used again: many stores and
     /// load balancers close theirs after 20 s or more.
     pub idle: Duration,
-    /// How long a name's addresses are used before it is looked up again: S3
-    /// rotates its addresses every few seconds, load balancers every minute.
-    pub addresses: Duration,
     /// One call of the control plane, completing a large multipart upload
     /// being the slowest: S3 may take minutes for 10,000 parts.
     pub control: Duration,
@@ -42,7 +39,6 @@ impl Patience {
         stall: Duration::from_secs(20),
         glance: Duration::from_millis(500),
         idle: Duration::from_secs(15),
-        addresses: Duration::from_secs(30),
         control: Duration::from_secs(300),
     };
 }

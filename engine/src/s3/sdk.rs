@@ -23,6 +23,7 @@ use aws_sdk_s3::types::{
 use super::Contact;
 use super::aws;
 use super::checksum::Rung;
+use super::client::http_client;
 use super::control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use super::verdict::Signed;
@@ -110,6 +111,7 @@ fn client(contact: &Contact, bucket: &str) -> Client {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(here.region().to_owned()))
         .endpoint_url(here.url())
+        .http_client(http_client(&contact.network))
         .force_path_style(!here.by_host(bucket))
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

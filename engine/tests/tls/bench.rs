@@ -9,7 +9,7 @@ use osmo_engine::net::tls::Tls;
 use osmo_engine::net::{Network, Patience};
 use osmo_engine::ring::Ring;
 use osmo_engine::s3::{
-    Contact, CredentialsSnapshot, Endpoint, GetRequest, PutDone, PutRequest, Store,
+    Contact, CredentialsSnapshot, Endpoint, GetRequest, Proof, PutDone, PutRequest, Store,
 };
 use osmo_engine::{Error, IoChoice};
 
@@ -111,7 +111,7 @@ pub(crate) async fn put(bench: &Bench, key: &str, count: usize) -> Result<PutDon
         key: key.into(),
         part: None,
         body_bytes: (count * BUFFER_BYTES) as u64,
-        crc64nvme: "AAAAAAAAAAA=".to_owned(),
+        proof: Proof::Header("AAAAAAAAAAA=".to_owned()),
         content_type: None,
     };
     let put = bench.store.put(&request, bench.buffer()).await;

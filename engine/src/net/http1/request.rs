@@ -75,6 +75,22 @@ impl RequestHead {
         self
     }
 
+    /// The same request as a proxy takes it: the target in absolute form
+    /// (RFC 9112, section 3.2.2), and the proxy's credentials.
+    pub(in crate::net) fn forwarded(&self, origin: &str, authorization: Option<&str>) -> Vec<u8> {
+        let target = self.method.name().len() + 1;
+        let (before, after) = self.bytes.split_at(target.min(self.bytes.len()));
+        let mut bytes = [before, origin.as_bytes(), after].concat();
+        if let Some(value) = authorization {
+            // Behind the request line: what follows the head is the body.
+            let line = bytes.windows(2).position(|pair| pair == b"\r\n");
+            let start = line.map_or(bytes.len(), |end| end + 2);
+            let field = format!("Proxy-Authorization: {value}\r\n");
+            bytes.splice(start..start, field.into_bytes());
+        }
+        bytes
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method

@@ -1,6 +1,6 @@
 //! What can go wrong in TLS, each with its own remedy.
 
-use crate::error::{Error, ErrorKind, RetryClass};
+use crate::error::{ErrorKind, RetryClass};
 
 /// A failure of a TLS session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,44 +49,45 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
-    /// The failure as a sentence about `endpoint`. What another attempt would
-    /// meet again is fatal.
-    pub(in crate::net) fn at(self, endpoint: &str) -> Error {
+    /// What was attempted, and the remedy.
+    pub(in crate::net) fn sentence(&self, endpoint: &str) -> String {
         let (trust, speak) = ("cannot trust", "cannot speak TLS with");
-        let (kind, what, remedy) = match &self {
-            Self::UnknownIssuer | Self::Forged => (
-                ErrorKind::Config,
-                trust,
-                "name its CA's certificate (PEM) with --ca-bundle or AWS_CA_BUNDLE",
-            ),
-            Self::Expired | Self::NotYetValid => (
-                ErrorKind::Config,
-                trust,
-                "renew the store's certificate, or set this machine's clock",
-            ),
+        let (what, remedy) = match self {
+            Self::UnknownIssuer | Self::Forged => {
+                (trust, "name its CA's certificate (PEM) with --ca-bundle or AWS_CA_BUNDLE")
+            }
+            Self::Expired | Self::NotYetValid => {
+                (trust, "renew the store's certificate, or set this machine's clock")
+            }
             Self::WrongName { .. } | Self::Name(_) => (
-                ErrorKind::Config,
                 trust,
                 "use the name in the certificate in the endpoint URL (and addressing_style path, \
                  where a bucket's name stands in front of it)",
             ),
-            Self::Certificate(_) => {
-                (ErrorKind::Config, trust, "have the store's certificate replaced")
-            }
-            Self::NotTls => {
-                (ErrorKind::Config, speak, "use the store's https port, or an http:// URL")
-            }
+            Self::Certificate(_) => (trust, "have the store's certificate replaced"),
+            Self::NotTls => (speak, "use the store's https port, or an http:// URL"),
             Self::Alert(_) | Self::Incompatible(_) => (
-                ErrorKind::Protocol,
                 speak,
                 "check the store's TLS versions, and whether it asks for client certificates",
             ),
-            Self::Broken(_) | Self::Cut => {
-                let lost = format!("lost the connection to {endpoint}");
-                return Error::new(ErrorKind::Unreachable, lost).because(self);
-            }
+            Self::Broken(_) | Self::Cut => return format!("lost the connection to {endpoint}"),
         };
-        let sentence = format!("{what} {endpoint}: {remedy}");
-        Error::new(kind, sentence).in_class(RetryClass::Fatal).because(self)
+        format!("{what} {endpoint}: {remedy}")
+    }
+
+    /// What the failure means. What another attempt would meet again is fatal.
+    pub(in crate::net) fn verdict(&self) -> (ErrorKind, RetryClass) {
+        match self {
+            Self::UnknownIssuer
+            | Self::Forged
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::WrongName { .. }
+            | Self::Name(_)
+            | Self::Certificate(_)
+            | Self::NotTls => (ErrorKind::Config, RetryClass::Fatal),
+            Self::Alert(_) | Self::Incompatible(_) => (ErrorKind::Protocol, RetryClass::Fatal),
+            Self::Broken(_) | Self::Cut => (ErrorKind::Unreachable, RetryClass::Retry),
+        }
     }
 }

@@ -241,6 +241,13 @@ fn append(
     }
 }
 
+impl TlsFault {
+    /// What an adapter's handshake with `host` failed with.
+    pub(in crate::net) fn of(error: Error, host: &str) -> Self {
+        fault_of(error, host, false)
+    }
+}
+
 fn fault_of(error: Error, host: &str, established: bool) -> TlsFault {
     use CertificateError as C;
     match error {

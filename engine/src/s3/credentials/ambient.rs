@@ -13,6 +13,7 @@ use aws_sdk_s3::config::Region;
 use super::{Asked, Source};
 use crate::error::{Error, ErrorKind, RetryClass};
 use crate::net::Network;
+use crate::s3::client::http_client;
 
 /// Characters of a source's own explanation that are shown.
 const REASON_CHARS_MAX: usize = 300;
@@ -44,8 +45,8 @@ impl Source for Ambient {
 }
 
 /// How the sources reach the world.
-fn provider_config(_network: &Network) -> ProviderConfig {
-    ProviderConfig::without_region()
+fn provider_config(network: &Network) -> ProviderConfig {
+    ProviderConfig::without_region().with_http_client(http_client(network))
 }
 
 /// The region of the AWS profile in use, if it names one.

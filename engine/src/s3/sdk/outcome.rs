@@ -4,9 +4,11 @@ use std::error::Error as StdError;
 
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::error::{Error, ErrorKind};
 use crate::s3::Contact;
+use crate::s3::client::net_fault;
 use crate::s3::fault::{Fault, Subject};
 use crate::s3::verdict::{Signed, verdict};
 
@@ -43,6 +45,13 @@ impl Outcome {
                 let region = raw.headers().get("x-amz-bucket-region");
                 let fault = Fault::from_parts(raw.status().as_u16(), region, body);
                 verdict(fault, endpoint, credentials, signed, subject)
+            }
+            SdkError::DispatchFailure(ref inner)
+                if let Some(below) = inner.as_connector_error().and_then(|f| net_fault(f)) =>
+            {
+                let (kind, class) = below.verdict();
+                let error = Error::new(kind, below.sentence(url)).in_class(class);
+                chained(error, fault)
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
                 let reachable =
@@ -83,7 +92,11 @@ where
     E: StdError + Send + Sync + 'static,
 {
     match fault.into_source() {
-        Ok(source) => error.because(source),
+        // Its own text is a mere "io error".
+        Ok(source) => match source.downcast::<ConnectorError>() {
+            Ok(connector) => error.because(connector.into_source()),
+            Err(source) => error.because(source),
+        },
         Err(_) => error,
     }
 }

@@ -1,0 +1,201 @@
+//! The SDK's HTTP client: HTTP/1.1 over the same names, proxies and trust that
+//! shards use, so that there is one way out of the process and not two.
+//!
+//! It serves the control plane and every credential provider. Object bytes do
+//! not come this way.
+//!
+//! ```text
+//! SDK ─► Client (a connector per pair of timeouts) ─► hyper's pool ─► Dialer
+//!                                           names, race, CONNECT, TLS ◄──┘
+//! ```
+//!
+//! Limits: [`IDLE_MAX`] idle connections a host, for [`IDLE_FOR`]; a connection
+//! buffers 64 KiB; [`CONNECTORS_MAX`] pairs of timeouts.
+
+mod carrier;
+mod dialer;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::error::RetryClass;
+use crate::net::proxy::tunnel::ProxyRefusal;
+use crate::net::proxy::{Route, refuses_itself};
+use crate::net::{NetError, Network, Patience};
+use dialer::{Dialer, Unreached};
+
+/// Idle connections kept of one host: the control plane asks one thing at a
+/// time, give or take.
+pub const IDLE_MAX: usize = 4;
+/// How long they are kept.
+pub const IDLE_FOR: Duration = Patience::DEFAULT.idle;
+/// Pairs of timeouts: the control plane's and those of some providers.
+pub const CONNECTORS_MAX: usize = 8;
+/// Answers of the control plane are read at once or in lines of XML.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A client over `network` for the SDK, the control plane's and a credential
+/// provider's alike. Must be used on a tokio runtime.
+pub fn http_client(network: &Network) -> SharedHttpClient {
+    SharedHttpClient::new(Client { network: network.clone(), connectors: Mutex::default() })
+}
+
+type Timeouts = (Option<Duration>, Option<Duration>);
+
+struct Client {
+    network: Network,
+    connectors: Mutex<Vec<(Timeouts, SharedHttpConnector)>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl HttpClient for Client {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let timeouts = (settings.connect_timeout(), settings.read_timeout());
+        let mut known = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connector)) = known.iter().find(|(other, _)| *other == timeouts) {
+            return connector.clone();
+        }
+        if known.len() == CONNECTORS_MAX {
+            known.remove(0);
+        }
+        let connector = SharedHttpConnector::new(Connector::new(&self.network, timeouts));
+        known.push((timeouts, connector.clone()));
+        connector
+    }
+}
+
+#[derive(Clone)]
+struct Connector {
+    network: Network,
+    client: legacy::Client<Dialer, SdkBody>,
+    read_timeout: Option<Duration>,
+}
+
+impl Connector {
+    fn new(network: &Network, (connect_timeout, read_timeout): Timeouts) -> Self {
+        let connect_timeout = connect_timeout.unwrap_or(Patience::DEFAULT.connect);
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .http1_max_buf_size(BUFFER_BYTES)
+            .build(Dialer::new(network, connect_timeout));
+        Self { network: network.clone(), client, read_timeout }
+    }
+
+    async fn exchange(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let mut request =
+            request.try_into_http1x().map_err(|fault| ConnectorError::user(fault.into()))?;
+        let forward = forward(&self.network, request.uri());
+        if let Some(Route::Forward(proxy)) = &forward
+            && let Some(value) = &proxy.authorization
+            && let Ok(mut value) = HeaderValue::from_str(value.reveal())
+        {
+            value.set_sensitive(true);
+            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, value);
+        }
+        let target = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let answer = self.client.request(request);
+        let answer = match self.read_timeout {
+            None => answer.await,
+            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
+                let silent = NetError::Silent { what: "no answer came", limit };
+                unreached(&Unreached::from(silent))
+            })?,
+        };
+        let answer = answer.map_err(classified)?;
+        let status = answer.status().as_u16();
+        let kind = answer.headers().get(http::header::CONTENT_TYPE).and_then(|k| k.to_str().ok());
+        let from_store = answer.headers().contains_key("x-amz-request-id");
+        if let Some(Route::Forward(proxy)) = &forward
+            && refuses_itself(status, kind, from_store)
+        {
+            let refusal = ProxyRefusal::new(proxy, target, Some(status));
+            return Err(unreached(&Unreached::from(NetError::from(refusal))));
+        }
+        HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+            .map_err(|fault| ConnectorError::other(fault.into(), None))
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().exchange(request))
+    }
+}
+
+/// The route, if the proxy reads the requests themselves.
+fn forward(network: &Network, uri: &Uri) -> Option<Route> {
+    let (wire, host, port) = dialer::target(uri)?;
+    let route = network.proxies.route(wire, &host, port).ok()?;
+    matches!(route, Route::Forward(_)).then_some(route)
+}
+
+/// The failure of a request as the SDK and `outcome` tell them apart.
+fn classified(fault: legacy::Error) -> ConnectorError {
+    if let Some(fault) = find::<Unreached>(&fault) {
+        return unreached(fault).never_connected();
+    }
+    match find::<hyper::Error>(&fault) {
+        Some(inner) if inner.is_timeout() => ConnectorError::timeout(Box::new(fault)),
+        Some(inner) if inner.is_user() => ConnectorError::user(Box::new(fault)),
+        // Anything else is a connection that broke, or an answer that is none.
+        _ => ConnectorError::io(Box::new(fault)),
+    }
+}
+
+fn unreached(fault: &Unreached) -> ConnectorError {
+    let source = Box::new(fault.clone());
+    match fault.fault().verdict() {
+        (_, RetryClass::Retry) if matches!(fault.fault(), NetError::Silent { .. }) => {
+            ConnectorError::timeout(source)
+        }
+        (_, RetryClass::Retry) => ConnectorError::io(source),
+        _ => ConnectorError::other(source, None),
+    }
+}
+
+/// What failed below HTTP, somewhere in a chain of errors.
+pub(super) fn net_fault<'a>(fault: &'a (dyn StdError + 'static)) -> Option<&'a NetError> {
+    find::<Unreached>(fault).map(Unreached::fault)
+}
+
+fn find<'a, E: StdError + 'static>(fault: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut next = Some(fault);
+    while let Some(fault) = next {
+        if let Some(found) = fault.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = fault.source();
+    }
+    None
+}
