@@ -4,17 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{Retry, RetryPolicy, given_up};
+use crate::flow::{Retry, given_up};
 use crate::s3::{Control, ObjectInfo, Page, PartDone};
 use crate::tally::Tally;
-
-/// The longest wait for the end of an upload that was given up. The job has
-/// failed or was cancelled by then, and somebody waits to read why.
-const ABORT_MAX: Duration = Duration::from_secs(15);
+use crate::waits::Waits;
 
 /// One job's side of the control thread. Not `Send`.
 #[derive(Clone)]
@@ -22,15 +18,20 @@ pub struct Desk {
     control: Rc<dyn Control>,
     bucket: Arc<str>,
     tally: Arc<Tally>,
-    policy: RetryPolicy,
+    waits: Waits,
     chance: Rc<RefCell<Chance>>,
 }
 
 impl Desk {
     /// A desk for `bucket`.
-    pub fn new(control: Rc<dyn Control>, bucket: Arc<str>, tally: Arc<Tally>) -> Self {
+    pub fn new(
+        control: Rc<dyn Control>,
+        bucket: Arc<str>,
+        tally: Arc<Tally>,
+        waits: &Waits,
+    ) -> Self {
         let chance = Rc::new(RefCell::new(Chance::from_clock()));
-        Self { control, bucket, tally, policy: RetryPolicy::default(), chance }
+        Self { control, bucket, tally, waits: *waits, chance }
     }
 
     /// The bucket.
@@ -44,7 +45,7 @@ impl Desk {
     }
 
     async fn ask<T>(&self, subject: &str, question: impl AsyncFn() -> Result<T>) -> Result<T> {
-        let mut retry = Retry::new(self.policy);
+        let mut retry = Retry::new(self.waits.retry);
         loop {
             let error = match question().await {
                 Ok(answer) => return Ok(answer),
@@ -125,13 +126,14 @@ impl Desk {
     }
 
     /// Gives a multipart upload up; a cancelled job asks once. Nobody is kept
-    /// waiting for it longer than 15 s.
+    /// waiting for it longer than [`Waits::abort`].
     pub async fn abort(&self, key: &str, upload: &str) {
         let abort = async || self.control.abort(&self.bucket, key, upload).await;
-        let why = match tokio::time::timeout(ABORT_MAX, self.ask(key, abort)).await {
+        let longest = self.waits.abort;
+        let why = match tokio::time::timeout(longest, self.ask(key, abort)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the store did not answer within {ABORT_MAX:?}"),
+            Err(_) => format!("the store did not answer within {longest:?}"),
         };
         self.tally.note(format!(
             "the unfinished upload of {key} could not be removed from the store; a lifecycle \

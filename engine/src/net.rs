@@ -29,14 +29,13 @@ pub mod http1;
 pub mod names;
 pub mod network;
 pub mod origin;
-pub mod patience;
 pub mod response;
 pub mod tls;
 pub mod transport;
 
+pub use crate::waits::Patience;
 pub use connection::Connection;
 pub use error::NetError;
 pub use network::Network;
 pub use origin::Origin;
-pub use patience::Patience;
 pub use response::Response;

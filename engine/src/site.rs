@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::flow::{Gate, Retry, RetryPolicy, given_up};
+use crate::flow::{Gate, Retry, given_up};
 use crate::mem::{Buffer, Lease, Pool};
 use crate::ring::Ring;
 use crate::s3::Store;
 use crate::tally::Tally;
+use crate::waits::RetryPolicy;
 
 /// Buffers of one part besides the one for heads. Eight of them make one
 /// vectored write of half a MiB, where writes get cheap, while the hot set of

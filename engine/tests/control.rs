@@ -11,7 +11,7 @@ use osmo_engine::config::Access;
 use osmo_engine::job::StoreOptions;
 use osmo_engine::s3::{Control, PartDone, open, open_control, open_in};
 use osmo_engine::uri::Uri;
-use osmo_engine::{Error, ErrorKind};
+use osmo_engine::{Error, ErrorKind, Patience};
 use scripted::{Peer, Script, Server, answer, refusal, script};
 
 fn with_store<T>(
@@ -22,9 +22,14 @@ fn with_store<T>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let out = runtime.block_on(async {
         let (_folder, access) = access(Some(server.url()), ENTRY);
-        let opened = open(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
-            .await
-            .unwrap();
+        let opened = open(
+            &access,
+            &Uri::parse("s3://bkt").unwrap(),
+            &StoreOptions::default(),
+            &Patience::DEFAULT,
+        )
+        .await
+        .unwrap();
         test(opened.control).await
     });
     drop(runtime);
@@ -217,8 +222,13 @@ fn opening(endpoint: Option<&str>, file: &str, uri: &str) -> Error {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_folder, access) = access(endpoint.map(str::to_owned), file);
     let uri = Uri::parse(uri).unwrap();
-    let opened =
-        runtime.block_on(open_in(&access, &Environment::default(), &uri, &StoreOptions::default()));
+    let opened = runtime.block_on(open_in(
+        &access,
+        &Environment::default(),
+        &uri,
+        &StoreOptions::default(),
+        &Patience::DEFAULT,
+    ));
     opened.err().expect("it cannot be opened")
 }
 
@@ -243,10 +253,14 @@ fn nobody_at_the_endpoint_is_unreachable() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_folder, access) = access(Some(format!("http://{free}")), ENTRY);
     let fault = runtime.block_on(async {
-        let control =
-            open_control(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
-                .await
-                .unwrap();
+        let control = open_control(
+            &access,
+            &Uri::parse("s3://bkt").unwrap(),
+            &StoreOptions::default(),
+            &Patience::DEFAULT,
+        )
+        .await
+        .unwrap();
         control.list("bkt", "", None, None).await.unwrap_err()
     });
     assert_eq!(fault.kind(), ErrorKind::Unreachable);

@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::error::NetError;
 use super::http1::head::{HEAD_BYTES_MAX, Parsed};
 use super::http1::{HeadFault, Method, RequestHead, ResponseHead};
-use super::patience::Patience;
 use super::transport::{Glance, Transport};
 use crate::mem::{Buffer, Slice};
 use crate::ring::Ring;
+use crate::waits::Patience;
 
 /// A connection in use.
 #[derive(Clone)]

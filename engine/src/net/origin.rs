@@ -9,11 +9,11 @@ use super::connection::{Connection, SendStop};
 use super::error::NetError;
 use super::http1::RequestHead;
 use super::network::Network;
-use super::patience::Patience;
 use super::response::Response;
 use super::transport::{Glance, Transport};
 use crate::mem::Buffer;
 use crate::ring::Ring;
+use crate::waits::Patience;
 
 /// Idle connections kept: as many as a window of parts ever uses.
 pub const IDLE_CONNECTIONS_MAX: usize = 128;

@@ -20,7 +20,7 @@ use crate::access::{Addressing, CredentialFile, Environment, Route};
 use crate::config::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::StoreOptions;
-use crate::net::Network;
+use crate::net::{Network, Patience};
 use crate::uri::{Scheme, Uri};
 
 const REGION_DEFAULT: &str = "us-east-1";
@@ -41,8 +41,13 @@ pub struct Opened {
 /// [`ErrorKind::Config`] for a malformed file, URL or setting,
 /// [`ErrorKind::Denied`] without credentials, [`ErrorKind::Unsupported`] for
 /// another scheme than s3 and for an https endpoint.
-pub async fn open(access: &Access, uri: &Uri, options: &StoreOptions) -> Result<Opened> {
-    open_in(access, Environment::get(), uri, options).await
+pub async fn open(
+    access: &Access,
+    uri: &Uri,
+    options: &StoreOptions,
+    patience: &Patience,
+) -> Result<Opened> {
+    open_in(access, Environment::get(), uri, options, patience).await
 }
 
 /// [`open`] in a given environment.
@@ -54,6 +59,7 @@ pub async fn open_in(
     environment: &Environment,
     uri: &Uri,
     options: &StoreOptions,
+    patience: &Patience,
 ) -> Result<Opened> {
     let plan = Plan::of(access, environment, uri)?;
     let url = match &plan.route.endpoint {
@@ -70,7 +76,7 @@ pub async fn open_in(
             network: Network::open(access)?,
             options: Arc::new(options.clone()),
         },
-        control: Rc::new(asked.control(&plan.route)),
+        control: Rc::new(asked.control(&plan.route, patience)),
     })
 }
 
@@ -82,13 +88,14 @@ pub async fn open_control(
     access: &Access,
     uri: &Uri,
     _options: &StoreOptions,
+    patience: &Patience,
 ) -> Result<Rc<dyn Control>> {
     let plan = Plan::of(access, Environment::get(), uri)?;
     if let Some((_, url)) = &plan.route.endpoint {
         endpoint::check(url)?;
     }
     let asked = plan.ask().await?;
-    Ok(Rc::new(asked.control(&plan.route)))
+    Ok(Rc::new(asked.control(&plan.route, patience)))
 }
 
 /// What can be known without asking anybody.
@@ -147,10 +154,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn control(&self, route: &Route) -> SdkControl {
+    fn control(&self, route: &Route, patience: &Patience) -> SdkControl {
         let url = route.endpoint.as_ref().map(|(_, url)| url.as_str());
         let by_path = route.addressing == Addressing::Path;
-        SdkControl::new(url, &self.region, by_path, self.provider.clone())
+        SdkControl::new(url, &self.region, by_path, self.provider.clone(), patience)
     }
 }
 

@@ -40,11 +40,12 @@ impl SdkControl {
         region: &str,
         by_path: bool,
         provider: SharedCredentialsProvider,
+        patience: &Patience,
     ) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Patience::DEFAULT.connect)
-            .read_timeout(Patience::DEFAULT.first_byte)
-            .operation_attempt_timeout(Patience::DEFAULT.control)
+            .connect_timeout(patience.connect)
+            .read_timeout(patience.first_byte)
+            .operation_attempt_timeout(patience.control)
             .build();
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
