@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::clock::Chance;
-use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{Retry, given_up};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::flow::{Course, Retry, given_up};
 use crate::s3::{Control, ObjectInfo, Page, PartDone};
 use crate::tally::Tally;
 use crate::waits::Waits;
@@ -75,6 +75,11 @@ impl Desk {
         self.ask(prefix, list).await
     }
 
+    /// The pages of a listing, one after the other.
+    pub fn pages<'a>(&'a self, prefix: &'a str, delimiter: Option<&'a str>) -> Pages<'a> {
+        Pages { desk: self, prefix, delimiter, course: Course::default(), next: Next::First }
+    }
+
     /// The object under exactly this key.
     ///
     /// # Errors
@@ -84,8 +89,9 @@ impl Desk {
     }
 
     /// Begins a multipart upload. An answer that was lost on its way may have
-    /// left an upload whose id nobody knows, so it cannot be aborted; that is
-    /// said once, for each file it may have happened to.
+    /// left an upload whose id nobody knows, so it cannot be aborted, and so
+    /// may one that made no sense; that is said once, for each file it may
+    /// have happened to.
     ///
     /// # Errors
     /// As [`Desk::list`].
@@ -93,12 +99,11 @@ impl Desk {
         let lost = Cell::new(false);
         let create = async || {
             let created = self.control.create(&self.bucket, key, content_type).await;
-            let kind = created.as_ref().err().map(Error::kind);
-            lost.set(lost.get() || kind == Some(ErrorKind::Unreachable));
+            lost.set(lost.get() || created.as_ref().is_err_and(may_be_done));
             created
         };
         let created = self.ask(key, create).await;
-        if lost.get() && created.is_ok() {
+        if lost.get() {
             self.tally.note(format!(
                 "the store may keep an unfinished upload of {key}, because its answer to the \
                  first request was lost; a lifecycle rule for incomplete uploads removes it"
@@ -140,6 +145,56 @@ impl Desk {
              rule for incomplete uploads will: {why}"
         ));
     }
+}
+
+/// A listing under way; one page of it is in memory at a time.
+pub struct Pages<'a> {
+    desk: &'a Desk,
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
+    course: Course,
+    next: Next,
+}
+
+enum Next {
+    First,
+    After(String),
+    Nothing,
+}
+
+impl Pages<'_> {
+    /// The next page, `None` after the last one.
+    ///
+    /// # Errors
+    /// As [`Desk::list`]; `Protocol` for a store that lists in circles.
+    pub async fn page(&mut self) -> Result<Option<Page>> {
+        let token = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::First => None,
+            Next::After(token) => Some(token),
+            Next::Nothing => return Ok(None),
+        };
+        let page = self.desk.list(self.prefix, self.delimiter, token).await?;
+        let first = page.objects.first().map(|object| object.key.as_str());
+        let first = first.or(page.prefixes.first().map(String::as_str));
+        if !self.course.advances(first, page.next.as_deref()) {
+            let sentence = format!(
+                "the store lists {} in circles: it is no S3 store, or a proxy before it is broken",
+                self.prefix
+            );
+            return Err(Error::new(ErrorKind::Protocol, sentence));
+        }
+        if let Some(next) = &page.next {
+            self.next = Next::After(next.clone());
+        }
+        Ok(Some(page))
+    }
+}
+
+/// Whether the store may have done what it was asked for, although its answer
+/// says nothing of the kind.
+pub fn may_be_done(error: &Error) -> bool {
+    let lost = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Protocol);
+    lost && error.class() == RetryClass::Retry
 }
 
 /// The end of a job that somebody stopped.

@@ -5,14 +5,17 @@
 //!          successes, halves when the store asks for less load
 //!  Gate    the queue in front of the window, first come first served
 //!  Retry   one part's attempts: whether there is another, and when
+//!  Course  whether a listing gets anywhere, or walks in a circle
 //! ```
 //!
 //! Nothing here does I/O or reads a clock. The limits are [`crate::waits`].
 
+mod course;
 mod gate;
 mod retry;
 mod window;
 
+pub use course::Course;
 pub use gate::{Gate, Pass};
 pub use retry::{Retry, given_up};
 pub use window::Window;

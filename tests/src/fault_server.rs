@@ -126,7 +126,7 @@ impl FaultServer {
 
     /// Stores an object, as if it had been uploaded.
     pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
-        self.shared.state().table.put(key, bytes.into(), None);
+        self.shared.state().table.put(key, bytes.into(), None, None);
     }
 
     /// An object's bytes.

@@ -302,9 +302,8 @@ async fn names(desk: &Desk, prefix: &str, filter: &Filter, job: &ListJob) -> Res
     }
     let below = path::listing_prefix(prefix);
     let delimiter = (!job.recursive).then_some("/");
-    let mut next = None;
-    loop {
-        let page = desk.list(&below, delimiter, next).await?;
+    let mut pages = desk.pages(&below, delimiter);
+    while let Some(page) = pages.page().await? {
         let folders = page.prefixes.into_iter().map(|key| ObjectInfo {
             key,
             bytes: 0,
@@ -323,11 +322,8 @@ async fn names(desk: &Desk, prefix: &str, filter: &Filter, job: &ListJob) -> Res
                 (job.each)(listed(info));
             }
         }
-        next = page.next;
-        if next.is_none() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 fn listed(info: ObjectInfo) -> ListedObject {

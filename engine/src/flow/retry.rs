@@ -69,7 +69,9 @@ pub fn given_up(attempts: u32, error: Error) -> Error {
     if attempts < 2 {
         return error;
     }
-    Error::new(error.kind(), format!("gave up after {attempts} attempts")).because(error)
+    let class = error.class();
+    let sentence = format!("gave up after {attempts} attempts");
+    Error::new(error.kind(), sentence).in_class(class).because(error)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::desk::{Desk, cancelled};
+use crate::desk::{Desk, cancelled, may_be_done};
 use crate::digest::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::upload::{FileOrder, PartsDone, PartsOrder, content_type};
@@ -60,13 +60,18 @@ async fn complete(
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    // An answer that was lost on its way: the upload is gone because it was
-    // completed, and the object is there.
-    if error.kind() == ErrorKind::NotFound
+    // An answer that was lost on its way, each time or once: the upload is gone
+    // because it was completed, and the object is there.
+    let gone = error.kind() == ErrorKind::NotFound;
+    if (gone || may_be_done(&error))
         && let Ok(Some(info)) = desk.head(key).await
         && info.bytes == bytes
         && info.checksums.iter().any(|(_, value)| *value == done.crc64nvme)
     {
+        // It may have been there before, and the upload still be.
+        if !gone {
+            desk.abort(key, upload).await;
+        }
         return Ok(());
     }
     Err(error)

@@ -17,12 +17,14 @@ pub(super) fn deed(table: &mut Table, call: Call, request: &Request, body: Body)
     let (_, key) = request.names();
     let upload = request.parameter("uploadId").unwrap_or_default();
     let kind = request.field("content-type").map(str::to_owned);
+    // Checked above.
+    let crc = request.field("x-amz-checksum-crc64nvme");
     let done = match call {
         Call::List => Ok(list(table, request)),
         Call::HeadBucket => Ok(Answer::empty(200).with("x-amz-bucket-region", super::REGION)),
         Call::BucketLocation => Ok(Answer::xml("<LocationConstraint/>")),
         Call::Head | Call::GetWhole | Call::GetRange => read(table, &key, request),
-        Call::Put => Ok(stored(&table.put(&key, body.bytes, kind))),
+        Call::Put => Ok(stored(&table.put(&key, body.bytes, kind, crc))),
         Call::Create => Ok(Answer::xml(format!(
             "<InitiateMultipartUploadResult><UploadId>{}</UploadId>\
              </InitiateMultipartUploadResult>",
@@ -30,7 +32,9 @@ pub(super) fn deed(table: &mut Table, call: Call, request: &Request, body: Body)
         ))),
         Call::UploadPart => {
             let number = request.parameter("partNumber").and_then(|text| text.parse().ok());
-            table.part((&key, &upload), number.unwrap_or(0), body.bytes).map(|part| stored(&part))
+            table
+                .part((&key, &upload), number.unwrap_or(0), body.bytes, crc)
+                .map(|part| stored(&part))
         }
         Call::Complete => complete(table, (&key, &upload), request, &body.bytes),
         Call::Abort => table.abort(&key, &upload).map(|()| Answer::empty(204)),

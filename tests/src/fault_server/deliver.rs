@@ -31,7 +31,11 @@ pub(super) fn deliver(
         }
         Step::ChangedEtag => {
             let text = String::from_utf8_lossy(&answer.body);
-            answer.body = text.replace("&quot;etag-", "&quot;other-").into_bytes();
+            // Of the last one of a listing.
+            if let Some(at) = text.rfind("&quot;etag-") {
+                let changed = text[at..].replacen("etag-", "other-", 1);
+                answer.body = format!("{}{changed}", &text[..at]).into_bytes();
+            }
         }
         Step::WrongRange => {
             let body = answer.body.len();

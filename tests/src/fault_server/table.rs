@@ -55,14 +55,21 @@ impl Table {
         self.next
     }
 
-    fn made(&mut self, bytes: Vec<u8>, content_type: Option<String>) -> Object {
+    fn made(&mut self, bytes: Vec<u8>, content_type: Option<String>, crc: Option<&str>) -> Object {
         let etag = format!("\"etag-{:08}\"", self.number());
-        let crc64nvme = crc64nvme(&bytes);
+        let crc64nvme = crc.map_or_else(|| crc64nvme(&bytes), str::to_owned);
         Object { bytes: Arc::new(bytes), etag, crc64nvme, content_type }
     }
 
-    pub(super) fn put(&mut self, key: &str, bytes: Vec<u8>, kind: Option<String>) -> Object {
-        let object = self.made(bytes, kind);
+    /// Stores an object; `crc` is its CRC64NVME if somebody has computed it.
+    pub(super) fn put(
+        &mut self,
+        key: &str,
+        bytes: Vec<u8>,
+        kind: Option<String>,
+        crc: Option<&str>,
+    ) -> Object {
+        let object = self.made(bytes, kind, crc);
         self.objects.insert(key.to_owned(), object.clone());
         object
     }
@@ -104,12 +111,13 @@ impl Table {
         (key, id): (&str, &str),
         number: u32,
         bytes: Vec<u8>,
+        crc: Option<&str>,
     ) -> Refused<Object> {
         self.upload(key, id)?;
         if !(1..=PARTS_MAX).contains(&number) {
             return Err((400, "InvalidArgument"));
         }
-        let part = self.made(bytes, None);
+        let part = self.made(bytes, None, crc);
         if let Some(upload) = self.uploads.get_mut(id) {
             upload.parts.insert(number, part.clone());
         }
@@ -150,11 +158,13 @@ impl Table {
             }
             bytes.extend_from_slice(&part.bytes);
         }
-        if whole.is_some_and(|crc| crc != crc64nvme(&bytes)) {
+        let content_type = upload.content_type.clone();
+        let object = self.made(bytes, content_type, None);
+        if whole.is_some_and(|crc| crc != object.crc64nvme) {
             return Err((400, "BadDigest"));
         }
-        let content_type = upload.content_type.clone();
         self.uploads.remove(id);
-        Ok(self.put(key, bytes, content_type))
+        self.objects.insert(key.to_owned(), object.clone());
+        Ok(object)
     }
 }

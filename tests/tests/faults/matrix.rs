@@ -11,12 +11,12 @@ use osmo_tests::tree;
 
 use super::cases::{Case, Times, all, status};
 use super::expected;
-use super::world::{End, Sources, World, descriptors};
+use super::world::{End, Sources, World, descriptors, waits};
 
 /// Real time that a case may take; it needs a second or two.
 const CASE_MAX: Duration = Duration::from_secs(40);
 /// Cases at a time: most of them wait.
-const LANES: usize = 8;
+const LANES: usize = 6;
 /// Cases between two counts of descriptors.
 const BATCH: usize = 48;
 
@@ -83,7 +83,11 @@ fn one(driver: &str, case: &Case) -> Result<(), String> {
 }
 
 fn check(driver: &str, case: &Case) -> Result<(), String> {
+    // Where something is waited for that never comes.
+    let silent = case.step == Step::Stall
+        || case.step == Step::WrongLength && matches!(case.call, Call::Put | Call::UploadPart);
     let world = World::new(driver);
+    let world = if silent { world.with_waits(waits(700)) } else { world };
     script(&world, case);
     let up = matches!(
         case.call,
@@ -119,6 +123,7 @@ fn download(world: &World, case: &Case) -> Result<(End, String), String> {
     match end {
         End::Done if case.call == Call::Head => due = without(&due, "other"),
         End::Done => {}
+        End::Partial(_) if case.call == Call::Head => due.clear(),
         End::Partial(_) => due = without(&due, "target"),
         End::Failed(_) => due.clear(),
     }
@@ -144,7 +149,7 @@ fn upload(world: &World, case: &Case) -> Result<(End, String), String> {
         let stored = world.server.object(&format!("up/{name}"));
         let whole = Sources::get().bytes(&format!("{source}/{name}"));
         match stored {
-            Some(stored) if *stored != whole => return Err(format!("{name} has wrong bytes")),
+            Some(stored) if stored != whole => return Err(format!("{name} has wrong bytes")),
             // A PUT whose answer was lost is there, and whole.
             Some(_) => {}
             None if due => return Err(format!("{end:?}, but {name} is not there: {sentence}")),
@@ -165,7 +170,9 @@ fn leaks(world: &World, case: &Case) -> Result<(), String> {
     match (left, expected::may_leave_an_upload(case)) {
         (0, false) => {}
         (1.., true) if noted => {}
-        (0, true) if case.call == Call::Create => {}
+        // The store has done what it was asked for, or says so.
+        (0, true) => {}
+        (1, false) if case.call == Call::Abort && matches!(case.step, Step::Status(404, _)) => {}
         _ => return Err(format!("{left} uploads are left, noted: {noted}")),
     }
     // A completion with a tag that the store made up is refused.

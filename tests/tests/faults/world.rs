@@ -1,5 +1,6 @@
 //! A store with a script, an engine with little patience, and a job.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use osmo_engine::{
 use osmo_tests::fault_server::{ACCESS_KEY, FaultServer, REGION, SECRET_KEY};
 use osmo_tests::tree;
 
+/// Longer than any answer takes on a busy machine.
+const SILENCE_MS: u64 = 10_000;
+
 /// One request each way.
 pub(crate) const SMALL_BYTES: u64 = 100_003;
 /// Two ranges on the way down.
@@ -20,18 +24,19 @@ pub(crate) const RANGED_BYTES: u64 = (8 << 20) + 4_321;
 /// Two parts on the way up.
 pub(crate) const PARTED_BYTES: u64 = (16 << 20) + 4_321;
 
-/// Waits as the defaults have them, a hundred times shorter, and fewer.
-pub(crate) fn waits() -> Waits {
+/// Fewer attempts than by default, close together. Nothing but silence is met
+/// by `silence_ms`, so a busy machine does not decide a case.
+pub(crate) fn waits(silence_ms: u64) -> Waits {
     let ms = Duration::from_millis;
     let backoff = Backoff { base: ms(2), cap: ms(10) };
     Waits {
         patience: Patience {
-            resolve: ms(5_000),
-            connect: ms(2_000),
-            first_byte: ms(400),
-            stall: ms(400),
+            resolve: ms(10_000),
+            connect: ms(10_000),
+            first_byte: ms(silence_ms),
+            stall: ms(silence_ms),
             glance: ms(20),
-            control: ms(2_000),
+            control: ms(4 * silence_ms),
             ..Patience::DEFAULT
         },
         retry: RetryPolicy {
@@ -42,13 +47,14 @@ pub(crate) fn waits() -> Waits {
             backoff_throttled: backoff,
             ..RetryPolicy::default()
         },
-        abort: ms(3_000),
+        abort: ms(8 * silence_ms),
     }
 }
 
 /// Files with random content, made once a process by Python.
 pub(crate) struct Sources {
     folder: tempfile::TempDir,
+    known: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
 }
 
 impl Sources {
@@ -70,7 +76,7 @@ impl Sources {
                  {SECRET_KEY}, region: {REGION}}}}}}}"
             );
             std::fs::write(folder.path().join("config.yaml"), config).unwrap();
-            Self { folder }
+            Self { folder, known: Mutex::default() }
         })
     }
 
@@ -78,8 +84,10 @@ impl Sources {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
+    pub(crate) fn bytes(&self, name: &str) -> Arc<Vec<u8>> {
+        let mut known = self.known.lock().unwrap();
+        let read = || Arc::new(std::fs::read(self.path(name)).unwrap());
+        Arc::clone(known.entry(name.to_owned()).or_insert_with(read))
     }
 }
 
@@ -96,7 +104,7 @@ impl World {
         Self {
             server: FaultServer::start("bkt").unwrap(),
             io: if driver == "uring" { IoChoice::Uring } else { IoChoice::Epoll },
-            waits: waits(),
+            waits: waits(SILENCE_MS),
             notes: Arc::default(),
         }
     }
@@ -110,7 +118,7 @@ impl World {
     pub(crate) fn hold(&self, name: &str) {
         for file in ["target", "other"] {
             let bytes = Sources::get().bytes(&format!("{name}/{file}"));
-            self.server.put(&format!("p/{file}"), bytes);
+            self.server.put(&format!("p/{file}"), bytes.to_vec());
         }
     }
 

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, RetryClass};
 use crate::s3::fault::{Fault, Subject};
 
 /// Where answers come from.
@@ -30,19 +30,33 @@ impl Outcome {
                 let raw = refusal.raw();
                 let body = raw.body().bytes().unwrap_or_default();
                 let region = raw.headers().get("x-amz-bucket-region");
-                Fault::from_parts(raw.status().as_u16(), region, body).error_at(
-                    endpoint,
-                    &self.region,
-                    subject,
-                )
+                let said = Fault::from_parts(raw.status().as_u16(), region, body);
+                if raw.status().is_success() && said.code.is_none() {
+                    return self.protocol("something that S3 does not say", subject);
+                }
+                said.error_at(endpoint, &self.region, subject)
+            }
+            SdkError::DispatchFailure(failure)
+                if failure.as_connector_error().is_some_and(|fault| {
+                    // Neither timeout nor I/O, and not just cut short.
+                    fault.is_other() && fault.as_other().is_none()
+                }) =>
+            {
+                let sentence = format!(
+                    "{endpoint} does not answer as an S3 store does: check the endpoint URL"
+                );
+                let fault: SdkError<E, _> = SdkError::DispatchFailure(failure);
+                chained(garbled(sentence), fault)
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
                 let reachable =
                     format!("cannot reach {endpoint}: check the endpoint URL and the network");
                 chained(Error::new(ErrorKind::Unreachable, reachable), fault)
             }
+            // The head came, the body did not come whole.
             SdkError::ResponseError(_) => {
-                chained(self.protocol("something that S3 does not say", subject), fault)
+                let lost = format!("lost the connection to {endpoint}");
+                chained(Error::new(ErrorKind::Unreachable, lost), fault)
             }
             _ => chained(
                 Error::new(
@@ -60,14 +74,16 @@ impl Outcome {
     /// A success that is none.
     pub(super) fn protocol(&self, what: &str, subject: Subject<'_>) -> Error {
         let endpoint = &self.endpoint;
-        Error::new(
-            ErrorKind::Protocol,
-            format!(
-                "{endpoint} answered the request for {subject} with {what}: it is no S3 store, \
-                 or a proxy before it is broken"
-            ),
-        )
+        garbled(format!(
+            "{endpoint} answered the request for {subject} with {what}: it is no S3 store, or a \
+             proxy before it is broken"
+        ))
     }
+}
+
+/// A proxy in trouble garbles one answer and not the next.
+fn garbled(sentence: String) -> Error {
+    Error::new(ErrorKind::Protocol, sentence).in_class(RetryClass::Retry)
 }
 
 fn chained<E>(error: Error, fault: SdkError<E, HttpResponse>) -> Error
