@@ -7,7 +7,7 @@ const EMPTY_MAX: u32 = 10_000;
 /// Follows a listing page by page, in the memory of two marks, and notices
 /// when it walks in a circle (Brent's method: one mark is kept, and moved on
 /// after 1, 2, 4, … pages, so that any circle closes on it).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Course {
     token: Mark,
     keys: Mark,
@@ -41,12 +41,6 @@ impl Mark {
         }
         self.left -= 1;
         false
-    }
-}
-
-impl Default for Course {
-    fn default() -> Self {
-        Self { token: Mark::default(), keys: Mark::default(), empty: 0 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod listing;
 mod outcome;
+mod whole;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
@@ -56,6 +57,7 @@ impl SdkControl {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .interceptor(whole::Whole)
             .timeout_config(timeouts);
         config.set_endpoint_url(url.map(str::to_owned));
         let outcome = Outcome::new(url.unwrap_or("AWS S3"), region);

@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use http_body_util::LengthLimitError;
 
+use super::whole::Cut;
 use crate::error::{Error, ErrorKind, RetryClass};
 use crate::s3::fault::{Fault, Subject};
 
@@ -25,6 +27,9 @@ impl Outcome {
         E: StdError + Send + Sync + 'static,
     {
         let endpoint = &self.endpoint;
+        if let Some(what) = misfit(fault.source()) {
+            return self.protocol(what, subject);
+        }
         match fault {
             SdkError::ServiceError(refusal) => {
                 let raw = refusal.raw();
@@ -79,6 +84,20 @@ impl Outcome {
              proxy before it is broken"
         ))
     }
+}
+
+/// What is wrong with a document that is too long or too short.
+fn misfit(mut source: Option<&(dyn StdError + 'static)>) -> Option<&'static str> {
+    while let Some(fault) = source {
+        if fault.is::<LengthLimitError>() {
+            return Some("a document that is larger than any of S3's");
+        }
+        if fault.is::<Cut>() {
+            return Some("half a document");
+        }
+        source = fault.source();
+    }
+    None
 }
 
 /// A proxy in trouble garbles one answer and not the next.
