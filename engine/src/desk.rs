@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -73,6 +74,11 @@ impl Desk {
     ) -> Result<Page> {
         let list = async || self.control.list(&self.bucket, prefix, delimiter, next.clone()).await;
         self.ask(prefix, list).await
+    }
+
+    /// Counts an object that was given up.
+    pub fn gave_up(&self, name: &str, error: &Error) {
+        self.tally.gave_up(name, error, Instant::now(), &self.waits.retry);
     }
 
     /// The pages of a listing, one after the other.

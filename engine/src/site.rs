@@ -48,6 +48,11 @@ impl Site {
         self.pool.lease(1 + wanted).await
     }
 
+    /// Counts an object that was given up.
+    pub fn gave_up(&self, name: &str, error: &Error) {
+        self.tally.gave_up(name, error, self.ring.now(), &self.policy);
+    }
+
     /// Waits until `error` may be answered by another attempt.
     ///
     /// # Errors

@@ -257,7 +257,7 @@ impl Uploader<'_> {
             let tally = orders.tally();
             match upload::publish::in_parts(&desk, file, order).await {
                 Ok(verified) => tally.done(bytes, verified.map(Algorithm::name)),
-                Err(error) => tally.failed(&name, &error),
+                Err(error) => desk.gave_up(&name, &error),
             }
         });
         Ok(())

@@ -20,6 +20,7 @@ pub async fn in_parts(
     file: FileOrder,
     order: impl AsyncFnOnce(PartsOrder) -> Result<()>,
 ) -> Result<Option<Algorithm>> {
+    desk.tally().worth_it()?;
     let key = Arc::clone(&file.key);
     let bytes = file.stamp.bytes;
     let upload: Arc<str> = desk.create(&key, content_type(&key)).await?.into();

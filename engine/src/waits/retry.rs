@@ -16,6 +16,12 @@ pub struct RetryPolicy {
     pub attempts_total_max: u32,
     /// Attempts at bytes that do not match their checksum.
     pub corrupt_max: u32,
+    /// Objects in a row that find nobody at the endpoint, each after all of its
+    /// attempts, before the rest of the job is spared.
+    pub lost_max: u32,
+    /// Over this long at least: a blink of the network fails a whole window of
+    /// parts at once.
+    pub lost_for: Duration,
     /// The wait in between.
     pub backoff: Backoff,
     /// The wait where the store asks for less load.
@@ -29,6 +35,8 @@ impl Default for RetryPolicy {
             attempts_throttled_max: 10,
             attempts_total_max: 100,
             corrupt_max: 2,
+            lost_max: 16,
+            lost_for: Duration::from_secs(20),
             backoff: Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) },
             // Nine waits: half a minute to a minute in all.
             backoff_throttled: Backoff {
