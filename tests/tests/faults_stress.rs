@@ -38,7 +38,8 @@ fn round(driver: &str, chance: &mut Chance) {
     world.server.page_keys(usize::try_from(1 + chance.up_to(20)).unwrap());
     for _ in 0..chance.up_to(STEPS) {
         let call = pick(chance, &[Call::List, Call::GetWhole, Call::GetRange]);
-        let key = pick(chance, &["p/".to_owned(), format!("p/{:02}", chance.up_to(OBJECTS - 1))]);
+        let one = format!("p/{:02}", chance.up_to(OBJECTS - 1));
+        let key = pick(chance, &["p/".to_owned(), one]);
         let count = usize::try_from(chance.up_to(3)).unwrap();
         let script: Vec<Step> = (0..count).map(|_| pick(chance, &steps(call))).collect();
         world.server.script(call, &key, script);

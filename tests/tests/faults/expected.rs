@@ -47,6 +47,7 @@ pub(crate) fn may_leave_an_upload(case: &Case) -> bool {
                 | Step::Reset(0)
                 | Step::Truncate(_)
                 | Step::Corrupt(_)
+                | Step::WrongLength
                 | Step::GarbageHead
                 | Step::EndlessHead
         ),
@@ -96,8 +97,8 @@ fn means(call: Call, step: &Step) -> Means {
         Step::WrongLength => match call {
             Call::GetWhole | Call::Head => Final(Kind::Changed),
             Call::GetRange => Passing(Kind::Protocol),
-            // A document whose last `>` is missing, or an answer that need
-            // not be read to its end.
+            Call::List | Call::Create => Passing(Kind::Protocol),
+            // An answer that need not be read to its end.
             _ => Fine,
         },
         Step::ChangedEtag => match call {
