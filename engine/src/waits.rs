@@ -2,8 +2,7 @@
 //! engine can see and set them.
 //!
 //! It is: how long each wait may last, how often something is tried, how far
-//! apart. It is not: the decision whether to try again, which is
-//! [`crate::flow::Retry`]'s.
+//! apart. It is not: the decision whether to try again, which `flow` makes.
 //!
 //! Limits: [`Patience::DEFAULT`], [`RetryPolicy::default`], [`Waits::abort`].
 
