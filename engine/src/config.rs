@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::waits::Waits;
+
 /// Which driver moves the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IoChoice {
@@ -25,6 +27,8 @@ pub struct EngineConfig {
     pub shards: Option<usize>,
     /// Where credentials and endpoints come from.
     pub access: Access,
+    /// Limits on time and attempts.
+    pub waits: Waits,
 }
 
 /// The default buffer budget: 24 MiB, so that a whole process stays below 64.
@@ -37,6 +41,7 @@ impl Default for EngineConfig {
             memory_bytes: MEMORY_BYTES_DEFAULT,
             shards: None,
             access: Access::default(),
+            waits: Waits::default(),
         }
     }
 }

@@ -4,17 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::flow::{Retry, RetryPolicy, given_up};
+use crate::flow::{Course, Retry, given_up};
 use crate::s3::{Completed, Control, ObjectInfo, Page, PartDone, Rung};
 use crate::tally::Tally;
-
-/// The longest wait for the end of an upload that was given up. The job has
-/// failed or was cancelled by then, and somebody waits to read why.
-const ABORT_MAX: Duration = Duration::from_secs(15);
+use crate::waits::Waits;
 
 /// One job's side of the control thread. Not `Send`.
 #[derive(Clone)]
@@ -22,15 +19,20 @@ pub struct Desk {
     control: Rc<dyn Control>,
     bucket: Arc<str>,
     tally: Arc<Tally>,
-    policy: RetryPolicy,
+    waits: Waits,
     chance: Rc<RefCell<Chance>>,
 }
 
 impl Desk {
     /// A desk for `bucket`.
-    pub fn new(control: Rc<dyn Control>, bucket: Arc<str>, tally: Arc<Tally>) -> Self {
+    pub fn new(
+        control: Rc<dyn Control>,
+        bucket: Arc<str>,
+        tally: Arc<Tally>,
+        waits: &Waits,
+    ) -> Self {
         let chance = Rc::new(RefCell::new(Chance::from_clock()));
-        Self { control, bucket, tally, policy: RetryPolicy::default(), chance }
+        Self { control, bucket, tally, waits: *waits, chance }
     }
 
     /// The bucket.
@@ -44,7 +46,7 @@ impl Desk {
     }
 
     async fn ask<T>(&self, subject: &str, question: impl AsyncFn() -> Result<T>) -> Result<T> {
-        let mut retry = Retry::new(self.policy);
+        let mut retry = Retry::new(self.waits.retry);
         loop {
             let error = match question().await {
                 Ok(answer) => return Ok(answer),
@@ -77,6 +79,16 @@ impl Desk {
         self.ask(prefix, list).await
     }
 
+    /// Counts an object that was given up.
+    pub fn gave_up(&self, name: &str, error: &Error) {
+        self.tally.gave_up(name, error, Instant::now(), &self.waits.retry);
+    }
+
+    /// The pages of a listing, one after the other.
+    pub fn pages<'a>(&'a self, prefix: &'a str, delimiter: Option<&'a str>) -> Pages<'a> {
+        Pages { desk: self, prefix, delimiter, course: Course::default(), next: Next::First }
+    }
+
     /// The object under exactly this key.
     ///
     /// # Errors
@@ -86,8 +98,9 @@ impl Desk {
     }
 
     /// Begins a multipart upload. An answer that was lost on its way may have
-    /// left an upload whose id nobody knows, so it cannot be aborted; that is
-    /// said once, for each file it may have happened to.
+    /// left an upload whose id nobody knows, so it cannot be aborted, and so
+    /// may one that made no sense; that is said once, for each file it may
+    /// have happened to.
     ///
     /// # Errors
     /// As [`Desk::list`].
@@ -95,12 +108,11 @@ impl Desk {
         let lost = Cell::new(false);
         let create = async || {
             let created = self.control.create(&self.bucket, key, content_type, rung).await;
-            let kind = created.as_ref().err().map(Error::kind);
-            lost.set(lost.get() || kind == Some(ErrorKind::Unreachable));
+            lost.set(lost.get() || created.as_ref().is_err_and(may_be_done));
             created
         };
         let created = self.ask(key, create).await;
-        if lost.get() && created.is_ok() {
+        if lost.get() {
             self.tally.note(format!(
                 "the store may keep an unfinished upload of {key}, because its answer to the \
                  first request was lost; a lifecycle rule for incomplete uploads removes it"
@@ -128,19 +140,70 @@ impl Desk {
     }
 
     /// Gives a multipart upload up; a cancelled job asks once. Nobody is kept
-    /// waiting for it longer than 15 s.
+    /// waiting for it longer than [`Waits::abort`].
     pub async fn abort(&self, key: &str, upload: &str) {
         let abort = async || self.control.abort(&self.bucket, key, upload).await;
-        let why = match tokio::time::timeout(ABORT_MAX, self.ask(key, abort)).await {
+        let longest = self.waits.abort;
+        let why = match tokio::time::timeout(longest, self.ask(key, abort)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the store did not answer within {ABORT_MAX:?}"),
+            Err(_) => format!("the store did not answer within {longest:?}"),
         };
         self.tally.note(format!(
             "the unfinished upload of {key} could not be removed from the store; a lifecycle \
              rule for incomplete uploads will: {why}"
         ));
     }
+}
+
+/// A listing under way; one page of it is in memory at a time.
+pub struct Pages<'a> {
+    desk: &'a Desk,
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
+    course: Course,
+    next: Next,
+}
+
+enum Next {
+    First,
+    After(String),
+    Nothing,
+}
+
+impl Pages<'_> {
+    /// The next page, `None` after the last one.
+    ///
+    /// # Errors
+    /// As [`Desk::list`]; `Protocol` for a store that lists in circles.
+    pub async fn page(&mut self) -> Result<Option<Page>> {
+        let token = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::First => None,
+            Next::After(token) => Some(token),
+            Next::Nothing => return Ok(None),
+        };
+        let page = self.desk.list(self.prefix, self.delimiter, token).await?;
+        let first = page.objects.first().map(|object| object.key.as_str());
+        let first = first.or(page.prefixes.first().map(String::as_str));
+        if !self.course.advances(first, page.next.as_deref()) {
+            let sentence = format!(
+                "the store lists {} in circles: it is no S3 store, or a proxy before it is broken",
+                self.prefix
+            );
+            return Err(Error::new(ErrorKind::Protocol, sentence));
+        }
+        if let Some(next) = &page.next {
+            self.next = Next::After(next.clone());
+        }
+        Ok(Some(page))
+    }
+}
+
+/// Whether the store may have done what it was asked for, although its answer
+/// says nothing of the kind.
+pub fn may_be_done(error: &Error) -> bool {
+    let lost = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Protocol);
+    lost && error.class() == RetryClass::Retry
 }
 
 /// The end of a job that somebody stopped.

@@ -91,12 +91,15 @@ impl Downloads {
 
     /// Moves one object and counts how it ended.
     pub async fn run(&self, object: &Object) {
+        if let Err(error) = self.site.tally.worth_it() {
+            return self.site.tally.failed(&object.key, &error);
+        }
         match self.object(object).await {
             Ok(Landed::Published(algorithm)) => {
                 self.site.tally.done(object.bytes, algorithm.map(Algorithm::name));
             }
             Ok(Landed::Skipped) => self.site.tally.skipped(object.bytes),
-            Err(error) => self.site.tally.failed(&object.key, &error),
+            Err(error) => self.site.gave_up(&object.key, &error),
         }
     }
 }

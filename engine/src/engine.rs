@@ -96,7 +96,7 @@ impl Engine {
         let mut threads = Vec::with_capacity(shards + 1);
         let mut io = None;
         for number in 0..shards {
-            let start = worker::Start { number, io: config.io, memory_bytes };
+            let start = worker::Start { number, io: config.io, memory_bytes, waits: config.waits };
             let (thread, started) = start_shard(start)?;
             threads.push(thread);
             let (shard, report) = started?;
@@ -110,9 +110,9 @@ impl Engine {
         let (orders, commands) = mpsc::channel(JOBS_MAX);
         let shutdown = Arc::new(Notify::new());
         let stop = Arc::clone(&shutdown);
-        let access = config.access;
+        let (access, waits) = (config.access, config.waits);
         threads.push(spawn("osmo-control", move || {
-            control::run(handles, access, commands, &stop);
+            control::run(handles, access, waits, commands, &stop);
         })?);
         // The control thread ends first: it holds the shards' mailboxes.
         threads.reverse();
@@ -179,8 +179,10 @@ impl Drop for Engine {
         self.shutdown.notify_one();
         self.orders = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has told so on stderr already.
-            let _ = thread.join();
+            // A thread that panicked has told so on stderr already; among its
+            // last words may be that a buffer was not returned.
+            let whole = thread.join().is_ok();
+            debug_assert!(whole || std::thread::panicking(), "a thread of the engine panicked");
         }
     }
 }

@@ -5,17 +5,17 @@
 //!          successes, halves when the store asks for less load
 //!  Gate    the queue in front of the window, first come first served
 //!  Retry   one part's attempts: whether there is another, and when
-//!  Backoff the wait between them; the jitter lies inside the cap
+//!  Course  whether a listing gets anywhere, or walks in a circle
 //! ```
 //!
-//! Nothing here does I/O or reads a clock.
+//! Nothing here does I/O or reads a clock. The limits are [`crate::waits`].
 
-mod backoff;
+mod course;
 mod gate;
 mod retry;
 mod window;
 
-pub use backoff::Backoff;
+pub use course::Course;
 pub use gate::{Gate, Pass};
-pub use retry::{Retry, RetryPolicy, given_up};
+pub use retry::{Retry, given_up};
 pub use window::Window;

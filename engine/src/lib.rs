@@ -16,6 +16,7 @@
 //! 2  ring       operations, drivers, executor            (unsafe island)
 //! 1  mem (unsafe island)   flow   digest
 //! 0  error  config  access  clock  range  object  part  uri  path  job  report  tally  units
+//!    waits
 //! ```
 
 pub mod access;
@@ -44,6 +45,7 @@ pub mod telemetry;
 pub mod units;
 pub mod upload;
 pub mod uri;
+pub mod waits;
 pub mod worker;
 
 pub use config::{EngineConfig, IoChoice};
@@ -51,3 +53,4 @@ pub use engine::{Engine, JobHandle};
 pub use error::{Error, ErrorKind, Result, RetryClass};
 pub use job::{CheckJob, DeleteJob, DownloadJob, Job, ListJob, ListedObject, UploadJob};
 pub use report::{FileFailure, IoReport, JobEvent, Progress, Report, Usage, Verification};
+pub use waits::{Backoff, Patience, RetryPolicy, Waits};

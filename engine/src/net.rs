@@ -31,16 +31,15 @@ pub mod http1;
 pub mod names;
 pub mod network;
 pub mod origin;
-pub mod patience;
 pub mod proxy;
 pub mod response;
 pub mod tls;
 pub mod transport;
 
+pub use crate::waits::Patience;
 pub use connection::Connection;
 pub use error::NetError;
 pub use network::Network;
 pub use origin::Origin;
-pub use patience::Patience;
 pub use response::Response;
 pub use tls::Wire;

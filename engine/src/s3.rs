@@ -46,7 +46,7 @@ pub use control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
 pub use credentials::CredentialsSnapshot;
 pub use endpoint::Endpoint;
 pub use get::{GetBody, GetHead, GetRequest};
-pub use open::{Opened, open, open_control, open_in};
+pub use open::{Opened, open, open_in};
 pub use put::{Put, PutDone, PutRequest};
 
 use std::cell::RefCell;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::flow::{Gate, Retry, RetryPolicy, given_up};
+use crate::flow::{Gate, Retry, given_up};
 use crate::mem::{Buffer, Lease, Pool};
 use crate::ring::Ring;
 use crate::s3::Store;
 use crate::tally::Tally;
+use crate::waits::RetryPolicy;
 
 /// Buffers of one part besides the one for heads. Eight of them make one
 /// vectored write of half a MiB, where writes get cheap, while the hot set of
@@ -45,6 +46,11 @@ impl Site {
         let wanted = bytes.div_ceil(buffer_bytes.max(1)).clamp(1, PART_BUFFERS as u64);
         let wanted = usize::try_from(wanted).unwrap_or(PART_BUFFERS);
         self.pool.lease(1 + wanted).await
+    }
+
+    /// Counts an object that was given up.
+    pub fn gave_up(&self, name: &str, error: &Error) {
+        self.tally.gave_up(name, error, self.ring.now(), &self.policy);
     }
 
     /// Waits until `error` may be answered by another attempt.

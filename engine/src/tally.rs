@@ -1,13 +1,18 @@
 //! What a running job has done so far: one place that every thread counts in
 //! and that [`crate::JobHandle`] reads.
 
+mod breaker;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Observer;
 use crate::report::{FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
+use crate::waits::RetryPolicy;
+
+use breaker::Breaker;
 
 /// A job's counters, failures and stop flag.
 pub struct Tally {
@@ -23,6 +28,8 @@ pub struct Tally {
     retries: AtomicU64,
     failures: Mutex<Failures>,
     verified: Mutex<Verification>,
+    breaker: Mutex<Breaker>,
+    dead: AtomicBool,
     observer: Option<Observer>,
 }
 
@@ -54,6 +61,8 @@ impl Tally {
             retries: AtomicU64::new(0),
             failures: Mutex::default(),
             verified: Mutex::default(),
+            breaker: Mutex::default(),
+            dead: AtomicBool::new(false),
             observer,
         }
     }
@@ -83,6 +92,7 @@ impl Tally {
     pub fn done(&self, bytes: u64, verified: Option<&'static str>) {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.bytes_visible.fetch_add(bytes, Ordering::Relaxed);
+        lock(&self.breaker).reached();
         let mut verification = lock(&self.verified);
         match verified {
             Some(name) => *verification.verified.entry(name).or_insert(0) += 1,
@@ -95,6 +105,28 @@ impl Tally {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.files_skipped.fetch_add(1, Ordering::Relaxed);
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A file did not make it, at `now` and after all attempts of `policy`; too
+    /// many of them in a row, and the store passes for dead.
+    pub fn gave_up(&self, name: &str, error: &Error, now: Instant, policy: &RetryPolicy) {
+        if lock(&self.breaker).failed(error.kind(), now, policy) {
+            self.dead.store(true, Ordering::Release);
+        }
+        self.failed(name, error);
+    }
+
+    /// Whether another file is worth an attempt.
+    ///
+    /// # Errors
+    /// `Unreachable` once too many files in a row have found nobody.
+    pub fn worth_it(&self) -> Result<()> {
+        if !self.dead.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let sentence = "not tried, because nobody has answered at the endpoint for many files in \
+                        a row: check the endpoint URL and the network, then run the transfer again";
+        Err(Error::new(ErrorKind::Unreachable, sentence))
     }
 
     /// A file did not make it.

@@ -108,11 +108,14 @@ impl Uploads {
 
     /// Moves one file in one request and counts how it ended.
     pub async fn file(&self, order: &FileOrder) {
+        if let Err(error) = self.site.tally.worth_it() {
+            return self.site.tally.failed(&order.name, &error);
+        }
         match self.whole(order).await {
             Ok(verified) => {
                 self.site.tally.done(order.stamp.bytes, verified);
             }
-            Err(error) => self.site.tally.failed(&order.name, &error),
+            Err(error) => self.site.gave_up(&order.name, &error),
         }
     }
 }

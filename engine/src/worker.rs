@@ -26,12 +26,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::clock::Chance;
 use crate::config::IoChoice;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{Gate, RetryPolicy, Window};
+use crate::flow::{Gate, Window};
 use crate::mem::Pool;
 use crate::object::Object;
 use crate::report::IoReport;
 use crate::ring::{Remote, Ring};
 use crate::tally::Tally;
+use crate::waits::Waits;
 use crate::{download, upload};
 
 use local::Locals;
@@ -170,6 +171,8 @@ pub struct Start {
     pub io: IoChoice,
     /// Its share of the budget.
     pub memory_bytes: usize,
+    /// Limits on time and attempts.
+    pub waits: Waits,
 }
 
 /// Runs a shard on the calling thread until every [`Shard`] handle is dropped;
@@ -194,7 +197,7 @@ pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) {
         pool: pool.clone(),
         gate: Gate::new(Window::new(WINDOW_FIRST, WINDOW_MAX)),
         chance: Rc::new(RefCell::new(Chance::from_clock())),
-        policy: RetryPolicy::default(),
+        waits: start.waits,
         number: start.number,
         remote: ring.remote(),
         jobs: RefCell::default(),
@@ -211,7 +214,7 @@ struct Worker {
     pool: Pool,
     gate: Gate,
     chance: Rc<RefCell<Chance>>,
-    policy: RetryPolicy,
+    waits: Waits,
     number: usize,
     remote: Remote,
     jobs: RefCell<Locals>,
@@ -265,13 +268,13 @@ impl Worker {
 
     fn local(&self, job: JobId, brief: &Brief, tally: &Arc<Tally>) -> Result<Rc<local::Local>> {
         self.jobs.borrow_mut().get_or_join(job, tally, || {
-            let store = brief.store(&self.ring);
+            let store = brief.store(&self.ring).with_patience(self.waits.patience);
             let site = crate::site::Site {
                 ring: self.ring.clone(),
                 pool: self.pool.clone(),
                 gate: self.gate.clone(),
                 chance: Rc::clone(&self.chance),
-                policy: self.policy,
+                policy: self.waits.retry,
                 store,
                 tally: Arc::clone(tally),
             };

@@ -36,8 +36,13 @@ fn ambient_child() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match open(&Access::default(), &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
-            .await
+        match open(
+            &Access::default(),
+            &Uri::parse("s3://bkt").unwrap(),
+            &StoreOptions::default(),
+            &osmo_engine::Patience::DEFAULT,
+        )
+        .await
         {
             Ok(opened) => {
                 println!(

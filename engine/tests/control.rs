@@ -9,9 +9,9 @@ use std::rc::Rc;
 use osmo_engine::access::Environment;
 use osmo_engine::config::Access;
 use osmo_engine::job::StoreOptions;
-use osmo_engine::s3::{Control, PartDone, Rung, open, open_control, open_in};
+use osmo_engine::s3::{Control, PartDone, Rung, open, open_in};
 use osmo_engine::uri::Uri;
-use osmo_engine::{Error, ErrorKind, RetryClass};
+use osmo_engine::{Error, ErrorKind, Patience, RetryClass};
 use scripted::{Peer, Script, Server, answer, refusal, script};
 
 fn with_store<T>(
@@ -22,9 +22,14 @@ fn with_store<T>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let out = runtime.block_on(async {
         let (_folder, access) = access(Some(server.url()), ENTRY);
-        let opened = open(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
-            .await
-            .unwrap();
+        let opened = open(
+            &access,
+            &Uri::parse("s3://bkt").unwrap(),
+            &StoreOptions::default(),
+            &Patience::DEFAULT,
+        )
+        .await
+        .unwrap();
         test(opened.control).await
     });
     drop(runtime);
@@ -217,8 +222,13 @@ fn opening(endpoint: Option<&str>, file: &str, uri: &str) -> Error {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_folder, access) = access(endpoint.map(str::to_owned), file);
     let uri = Uri::parse(uri).unwrap();
-    let opened =
-        runtime.block_on(open_in(&access, &Environment::default(), &uri, &StoreOptions::default()));
+    let opened = runtime.block_on(open_in(
+        &access,
+        &Environment::default(),
+        &uri,
+        &StoreOptions::default(),
+        &Patience::DEFAULT,
+    ));
     opened.err().expect("it cannot be opened")
 }
 
@@ -240,11 +250,15 @@ fn nobody_at_the_endpoint_is_unreachable() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_folder, access) = access(Some(format!("http://{free}")), ENTRY);
     let fault = runtime.block_on(async {
-        let control =
-            open_control(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default())
-                .await
-                .unwrap();
-        control.list("bkt", "", None, None).await.unwrap_err()
+        let opened = open(
+            &access,
+            &Uri::parse("s3://bkt").unwrap(),
+            &StoreOptions::default(),
+            &Patience::DEFAULT,
+        )
+        .await
+        .unwrap();
+        opened.control.list("bkt", "", None, None).await.unwrap_err()
     });
     assert_eq!(fault.kind(), ErrorKind::Unreachable);
     assert!(fault.to_string().contains(&free.to_string()), "{fault}");
@@ -325,7 +339,10 @@ fn gs_takes_one_key_a_request_and_its_own_region() {
         Environment { region: Some("eu-west-1".to_owned()), ..Environment::default() };
     runtime.block_on(async {
         let uri = Uri::parse("gs://bkt/p").unwrap();
-        let opened = open_in(&access, &environment, &uri, &StoreOptions::default()).await.unwrap();
+        let opened =
+            open_in(&access, &environment, &uri, &StoreOptions::default(), &Patience::DEFAULT)
+                .await
+                .unwrap();
         assert!(!opened.control.deletes_batches());
         assert_eq!(opened.control.head("bkt", "k").await.unwrap(), None);
     });

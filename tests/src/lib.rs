@@ -1,6 +1,7 @@
 //! What integration tests share: the programs under test, scratch trees that
 //! coreutils compare, and servers.
 
+pub mod fault_server;
 pub mod interpose;
 pub mod issuer;
 pub mod program;

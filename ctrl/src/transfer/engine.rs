@@ -26,6 +26,7 @@ impl EngineMover {
             memory_bytes: flags.memory_bytes,
             shards: None,
             access: Access::default(),
+            ..EngineConfig::default()
         };
         Self { config, log, engine: Mutex::new(None) }
     }

@@ -23,24 +23,27 @@ pub(super) struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    /// Asks for `[offset, end)`, which `request` says in its own words.
+    /// Asks for `[offset, end)` of an object of `object_bytes`, which `request`
+    /// says in its own words.
     pub(super) async fn open(
         site: &Site,
         lease: &'a Lease,
         request: &GetRequest,
-        offset: u64,
-        end: u64,
+        (offset, end): (u64, u64),
+        object_bytes: u64,
     ) -> Result<Self> {
         let scratch = buffer(lease)?;
         let body = site.store.get(request, scratch).await.map_err(|(error, _)| error)?;
-        if body.head().body_bytes != end - offset {
+        let head = body.head();
+        // A range may fit an object that has grown or shrunk behind it.
+        let resized = head.object_bytes.is_some_and(|bytes| bytes != object_bytes);
+        if resized || head.body_bytes != end - offset {
             return Err(Error::new(
                 ErrorKind::Changed,
                 format!(
-                    "the object has another size than when it was listed ({} bytes came, {} \
-                     were due); run the transfer again",
-                    body.head().body_bytes,
-                    end - offset
+                    "the object has another size than when it was listed ({} bytes, not \
+                     {object_bytes}); run the transfer again",
+                    head.object_bytes.unwrap_or(head.body_bytes)
                 ),
             ));
         }

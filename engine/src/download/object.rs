@@ -169,7 +169,8 @@ impl Parts {
         if from == range.end && !whole {
             return Ok(());
         }
-        let mut fetch = Fetch::open(&self.site, lease, &request, from, range.end).await?;
+        let mut fetch =
+            Fetch::open(&self.site, lease, &request, (from, range.end), self.object.bytes).await?;
         if whole && declared.is_none() {
             *declared = Declared::strongest(&fetch.head().checksums);
             *check = PartCheck::new(range, declared.map(|declared| declared.algorithm));

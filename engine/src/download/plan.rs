@@ -40,10 +40,9 @@ pub async fn plan(
         };
     }
     let below = path::listing_prefix(prefix);
-    let mut next = None;
+    let mut pages = desk.pages(&below, None);
     let mut keys: u64 = 0;
-    loop {
-        let page = desk.list(&below, None, next).await?;
+    while let Some(page) = pages.page().await? {
         for info in &page.objects {
             keys += 1;
             if path::is_folder_marker(&info.key) {
@@ -58,10 +57,6 @@ pub async fn plan(
             {
                 order(object).await?;
             }
-        }
-        next = page.next;
-        if next.is_none() {
-            break;
         }
     }
     if keys == 0 {

@@ -15,12 +15,14 @@ use crate::engine::{Command, JOBS_MAX, Shared, tasks, usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Report, Usage};
+use crate::waits::Waits;
 use crate::worker::{JobId, ORDERS_MAX, Shard};
 
 /// Runs the thread until the engine is dropped.
 pub(super) fn run(
     shards: Vec<Shard>,
     access: Access,
+    waits: Waits,
     commands: mpsc::Receiver<Command>,
     shutdown: &Notify,
 ) {
@@ -37,6 +39,7 @@ pub(super) fn run(
         shards: shards.into(),
         places: Arc::new(Semaphore::new(ORDERS_MAX)),
         access,
+        waits,
         jobs: RefCell::default(),
         next: Cell::new(0),
     });
@@ -54,6 +57,7 @@ struct Control {
     shards: Rc<[Shard]>,
     places: Arc<Semaphore>,
     access: Access,
+    waits: Waits,
     jobs: RefCell<HashMap<JobId, Arc<Shared>>>,
     next: Cell<JobId>,
 }
@@ -110,10 +114,11 @@ impl Control {
                  data",
             );
         }
+        let given = tasks::Given { access: &self.access, waits: &self.waits };
         let ended = match job {
-            Job::Download(job) => tasks::download(job, &self.access, orders, cancel).await,
-            Job::Upload(job) => tasks::upload(job, &self.access, orders, cancel).await,
-            Job::List(job) => tasks::list(&job, &self.access, &shared.tally, cancel).await,
+            Job::Download(job) => tasks::download(job, given, orders, cancel).await,
+            Job::Upload(job) => tasks::upload(job, given, orders, cancel).await,
+            Job::List(job) => tasks::list(&job, given, &shared.tally, cancel).await,
             Job::Delete(job) => tasks::delete(&job).await,
             Job::Check(job) => tasks::check(&job).await,
         };

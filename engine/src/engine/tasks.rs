@@ -23,12 +23,26 @@ use crate::s3::{self, ObjectInfo};
 use crate::tally::Tally;
 use crate::upload::walk::Found;
 use crate::uri::Uri;
+use crate::waits::{Patience, Waits};
 use crate::worker::{Brief, Work};
 use crate::{download, upload};
 
 /// Multipart uploads in progress per job; each may hold ten thousand entity
 /// tags.
 const MULTIPART_MAX: usize = 8;
+
+/// What the engine was started with.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) access: &'a Access,
+    pub(super) waits: &'a Waits,
+}
+
+impl Given<'_> {
+    fn patience(&self) -> &Patience {
+        &self.waits.patience
+    }
+}
 
 /// `work`, unless the job is cancelled first.
 async fn unless<T>(
@@ -81,7 +95,7 @@ fn panicked(error: JoinError) -> Error {
 /// Objects into a folder.
 pub(super) async fn download(
     job: DownloadJob,
-    access: &Access,
+    given: Given<'_>,
     orders: &Rc<Orders>,
     cancel: &Notify,
 ) -> Result<()> {
@@ -90,9 +104,10 @@ pub(super) async fn download(
     let tally = orders.tally();
     let local = job.local.clone();
     let folder = blocking(move || PartialFolder::open(&local, &mut Chance::from_clock())).await?;
-    let access = job.access.as_ref().unwrap_or(access);
-    let opened = unless(cancel, tally, s3::open(access, &uri, &job.store)).await?;
-    let desk = Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally));
+    let access = job.access.as_ref().unwrap_or(given.access);
+    let opened =
+        unless(cancel, tally, s3::open(access, &uri, &job.store, given.patience())).await?;
+    let desk = Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally), given.waits);
     let brief = Arc::new(download::Brief { contact: opened.contact, folder, resume: job.resume });
     let plan = plan_downloads(&desk, (&job.remote, uri.prefix()), &filter, &brief, orders);
     let planned = unless(cancel, tally, plan).await;
@@ -151,7 +166,7 @@ async fn plan_downloads(
 /// Files and folders below a prefix.
 pub(super) async fn upload(
     job: UploadJob,
-    access: &Access,
+    given: Given<'_>,
     orders: &Rc<Orders>,
     cancel: &Notify,
 ) -> Result<()> {
@@ -159,10 +174,11 @@ pub(super) async fn upload(
     let filter = Filter::new(job.select.regex.as_deref())?;
     let sources = sources(&job)?;
     let tally = orders.tally();
-    let access = job.access.as_ref().unwrap_or(access);
-    let opened = unless(cancel, tally, s3::open(access, &uri, &job.store)).await?;
+    let access = job.access.as_ref().unwrap_or(given.access);
+    let opened =
+        unless(cancel, tally, s3::open(access, &uri, &job.store, given.patience())).await?;
     let uploader = Uploader {
-        desk: Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally)),
+        desk: Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally), given.waits),
         prefix: uri.prefix(),
         brief: Arc::new(upload::Brief { contact: opened.contact }),
         orders,
@@ -248,7 +264,7 @@ impl Uploader<'_> {
             let tally = orders.tally();
             match upload::publish::in_parts(&desk, &brief.contact.checks, &file, order).await {
                 Ok(verified) => tally.done(bytes, verified),
-                Err(error) => tally.failed(&name, &error),
+                Err(error) => desk.gave_up(&name, &error),
             }
         });
         Ok(())
@@ -268,15 +284,16 @@ pub(super) async fn check(job: &CheckJob) -> Result<()> {
 /// Names below a prefix.
 pub(super) async fn list(
     job: &ListJob,
-    access: &Access,
+    given: Given<'_>,
     tally: &Arc<Tally>,
     cancel: &Notify,
 ) -> Result<()> {
     let uri = Uri::parse(&job.remote)?;
     let filter = Filter::new(job.select.regex.as_deref())?;
-    let access = job.access.as_ref().unwrap_or(access);
-    let control = unless(cancel, tally, s3::open_control(access, &uri, &job.store)).await?;
-    let desk = Desk::new(control, uri.bucket().into(), Arc::clone(tally));
+    let access = job.access.as_ref().unwrap_or(given.access);
+    let opened =
+        unless(cancel, tally, s3::open(access, &uri, &job.store, given.patience())).await?;
+    let desk = Desk::new(opened.control, uri.bucket().into(), Arc::clone(tally), given.waits);
     unless(cancel, tally, names(&desk, uri.prefix(), &filter, job)).await?;
     tally.plan_ended();
     Ok(())
@@ -292,9 +309,8 @@ async fn names(desk: &Desk, prefix: &str, filter: &Filter, job: &ListJob) -> Res
     }
     let below = path::listing_prefix(prefix);
     let delimiter = (!job.recursive).then_some("/");
-    let mut next = None;
-    loop {
-        let page = desk.list(&below, delimiter, next).await?;
+    let mut pages = desk.pages(&below, delimiter);
+    while let Some(page) = pages.page().await? {
         let folders = page.prefixes.into_iter().map(|key| ObjectInfo {
             key,
             bytes: 0,
@@ -313,11 +329,8 @@ async fn names(desk: &Desk, prefix: &str, filter: &Filter, job: &ListJob) -> Res
                 (job.each)(listed(info));
             }
         }
-        next = page.next;
-        if next.is_none() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 fn listed(info: ObjectInfo) -> ListedObject {

@@ -12,10 +12,10 @@ use super::dial::Forward;
 use super::error::NetError;
 use super::http1::head::{HEAD_BYTES_MAX, Parsed};
 use super::http1::{HeadFault, Method, RequestHead, ResponseHead};
-use super::patience::Patience;
 use super::transport::{Glance, Transport};
 use crate::mem::{Buffer, Slice};
 use crate::ring::Ring;
+use crate::waits::Patience;
 
 /// A connection in use.
 #[derive(Clone)]

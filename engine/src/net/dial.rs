@@ -16,12 +16,12 @@ use super::connect::reach;
 use super::error::NetError;
 use super::http1::{RequestHead, ResponseHead};
 use super::network::Network;
-use super::patience::Patience;
 use super::proxy::tunnel::{self, ProxyRefusal};
 use super::proxy::{self, Proxy, Route, authority};
 use super::tls::Wire;
 use crate::mem::{Pool, Slice};
 use crate::ring::{Fd, Ring};
+use crate::waits::Patience;
 
 /// How one host and port is reached, on one ring.
 pub struct Dial {

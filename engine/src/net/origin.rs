@@ -9,12 +9,12 @@ use super::dial::Dial;
 use super::error::NetError;
 use super::http1::RequestHead;
 use super::network::Network;
-use super::patience::Patience;
 use super::response::Response;
 use super::tls::Wire;
 use super::transport::Transport;
 use crate::mem::Buffer;
 use crate::ring::{Fd, Ring};
+use crate::waits::Patience;
 
 /// Idle connections kept: as many as a window of parts ever uses.
 pub const IDLE_CONNECTIONS_MAX: usize = 128;

@@ -168,7 +168,9 @@ fn classified(fault: legacy::Error) -> ConnectorError {
     match find::<hyper::Error>(&fault) {
         Some(inner) if inner.is_timeout() => ConnectorError::timeout(Box::new(fault)),
         Some(inner) if inner.is_user() => ConnectorError::user(Box::new(fault)),
-        // Anything else is a connection that broke, or an answer that is none.
+        // An answer that is none.
+        Some(inner) if inner.is_parse() => ConnectorError::other(Box::new(fault), None),
+        // Anything else is a connection that broke.
         _ => ConnectorError::io(Box::new(fault)),
     }
 }

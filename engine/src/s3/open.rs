@@ -17,7 +17,7 @@ use crate::access::{CredentialFile, Environment, Route};
 use crate::config::Access;
 use crate::error::Result;
 use crate::job::StoreOptions;
-use crate::net::{Network, Wire};
+use crate::net::{Network, Patience, Wire};
 use crate::uri::{Scheme, Uri};
 
 const REGION_DEFAULT: &str = "us-east-1";
@@ -39,8 +39,13 @@ pub struct Opened {
 /// [`crate::ErrorKind::Config`] for a malformed file, URL or setting,
 /// [`crate::ErrorKind::Denied`] without credentials,
 /// [`crate::ErrorKind::Unsupported`] for azure.
-pub async fn open(access: &Access, uri: &Uri, options: &StoreOptions) -> Result<Opened> {
-    open_in(access, Environment::get(), uri, options).await
+pub async fn open(
+    access: &Access,
+    uri: &Uri,
+    options: &StoreOptions,
+    patience: &Patience,
+) -> Result<Opened> {
+    open_in(access, Environment::get(), uri, options, patience).await
 }
 
 /// [`open`] in a given environment.
@@ -52,23 +57,10 @@ pub async fn open_in(
     environment: &Environment,
     uri: &Uri,
     options: &StoreOptions,
+    patience: &Patience,
 ) -> Result<Opened> {
     options.check()?;
-    Plan::of(access, environment, uri)?.open(access, options).await
-}
-
-/// Opens the store of `uri` for control only.
-///
-/// # Errors
-/// As [`open`].
-pub async fn open_control(
-    access: &Access,
-    uri: &Uri,
-    options: &StoreOptions,
-) -> Result<Rc<dyn Control>> {
-    options.check()?;
-    let plan = Plan::of(access, Environment::get(), uri)?;
-    Ok(plan.open(access, options).await?.control)
+    Plan::of(access, environment, uri)?.open(access, options, patience).await
 }
 
 /// What can be known without asking anybody.
@@ -106,7 +98,12 @@ impl<'a> Plan<'a> {
         Endpoint::new(&url, region, *addressing)
     }
 
-    async fn open(&self, access: &Access, options: &StoreOptions) -> Result<Opened> {
+    async fn open(
+        &self,
+        access: &Access,
+        options: &StoreOptions,
+        patience: &Patience,
+    ) -> Result<Opened> {
         let network = Network::open(access)?;
         // Missing roots are told before anybody is asked for credentials.
         if self.at(REGION_DEFAULT)?.wire() == Wire::Tls {
@@ -125,13 +122,13 @@ impl<'a> Plan<'a> {
             network,
             options: Arc::new(options.clone()),
         };
-        let mut control = SdkControl::new(&contact, self.uri.bucket());
+        let mut control = SdkControl::new(&contact, self.uri.bucket(), *patience);
         if named.is_none()
             && self.route.endpoint.is_none()
             && let Some(found) = control.region().await
         {
             contact.endpoint = Arc::new(self.at(&found)?);
-            control = SdkControl::new(&contact, self.uri.bucket());
+            control = SdkControl::new(&contact, self.uri.bucket(), *patience);
         }
         if self.uri.scheme() == Scheme::Gs {
             control = control.one_delete_each();

@@ -2,6 +2,7 @@
 
 mod listing;
 mod outcome;
+mod whole;
 
 use std::cell::OnceCell;
 use std::future::Future;
@@ -42,18 +43,20 @@ pub(super) struct SdkControl {
     /// The same where the bucket turned out to be.
     moved: OnceCell<Client>,
     outcome: Outcome,
+    patience: Patience,
     deletes_batches: bool,
 }
 
 impl SdkControl {
     /// A client for `bucket` at the contact's endpoint, whose requests are
     /// signed with what the contact has and carry what its options say.
-    pub(super) fn new(contact: &Contact, bucket: &str) -> Self {
+    pub(super) fn new(contact: &Contact, bucket: &str, patience: Patience) -> Self {
         Self {
             bucket: bucket.to_owned(),
-            home: client(contact, bucket),
+            home: client(contact, bucket, &patience),
             moved: OnceCell::new(),
             outcome: Outcome::new(contact.clone()),
+            patience,
             deletes_batches: true,
         }
     }
@@ -85,7 +88,7 @@ impl SdkControl {
             rung: Rung::None,
         };
         let client = match contact.endpoint.has_moved() {
-            true => self.moved.get_or_init(|| client(contact, &self.bucket)),
+            true => self.moved.get_or_init(|| client(contact, &self.bucket, &self.patience)),
             false => &self.home,
         };
         (client, signed)
@@ -100,12 +103,12 @@ impl SdkControl {
     }
 }
 
-fn client(contact: &Contact, bucket: &str) -> Client {
+fn client(contact: &Contact, bucket: &str, patience: &Patience) -> Client {
     let here = contact.endpoint.here();
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Patience::DEFAULT.connect)
-        .read_timeout(Patience::DEFAULT.first_byte)
-        .operation_attempt_timeout(Patience::DEFAULT.control)
+        .connect_timeout(patience.connect)
+        .read_timeout(patience.first_byte)
+        .operation_attempt_timeout(patience.control)
         .build();
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -117,6 +120,7 @@ fn client(contact: &Contact, bucket: &str) -> Client {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(whole::Whole)
         .timeout_config(timeouts);
     let config = if contact.credentials.is_anonymous() {
         config.allow_no_auth()
@@ -375,7 +379,8 @@ mod tests {
         });
         let endpoint = Endpoint::new(&url, "us-east-1", Addressing::Path).unwrap();
         let keys = CredentialsSnapshot::fixed("id", "s", None);
-        let control = SdkControl::new(&Contact::new(endpoint.into(), keys), "bkt");
+        let control =
+            SdkControl::new(&Contact::new(endpoint.into(), keys), "bkt", Patience::DEFAULT);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let region = runtime.block_on(control.region());
         let head = server.join().unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::desk::{Desk, cancelled};
+use crate::desk::{Desk, cancelled, may_be_done};
 use crate::digest::Algorithm;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::s3::{Checks, Completed, ObjectInfo, Rung};
@@ -24,6 +24,7 @@ pub async fn in_parts(
     file: &FileOrder,
     order: impl AsyncFn(PartsOrder) -> Result<()>,
 ) -> Result<Option<&'static str>> {
+    desk.tally().worth_it()?;
     let mut rung = checks.rung();
     loop {
         let error = match attempt(desk, file, rung, &order).await {
@@ -84,16 +85,24 @@ async fn complete(
         let bare: Vec<_> = done.parts.iter().cloned().map(|part| part.bare()).collect();
         answer = desk.complete(&file.key, upload, &bare, None).await;
     }
-    match answer {
-        Ok(completed) => look(desk, file, done, &completed).await,
-        // An answer that was lost on its way: the upload is gone because it
-        // was completed, and the object is there.
-        Err(error) if error.kind() == ErrorKind::NotFound => match desk.head(&file.key).await {
-            Ok(Some(info)) if is_ours(&info, file, done) => Ok(done.confirmed),
-            _ => Err(error),
-        },
-        Err(error) => Err(error),
+    let error = match answer {
+        Ok(completed) => return look(desk, file, done, &completed).await,
+        Err(error) => error,
+    };
+    // An answer that was lost on its way, each time or once: the upload is gone
+    // because it was completed, and the object is there.
+    let gone = error.kind() == ErrorKind::NotFound;
+    if (gone || may_be_done(&error))
+        && let Ok(Some(info)) = desk.head(&file.key).await
+        && is_ours(&info, file, done)
+    {
+        // It may have been there before, and the upload still be.
+        if !gone {
+            desk.abort(&file.key, upload).await;
+        }
+        return Ok(done.confirmed);
     }
+    Err(error)
 }
 
 /// What became of the parts: the store's checksum over all of them, or at

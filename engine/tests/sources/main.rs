@@ -8,9 +8,10 @@ mod cases;
 
 use std::process::Command;
 
+use osmo_engine::Patience;
 use osmo_engine::config::Access;
 use osmo_engine::job::StoreOptions;
-use osmo_engine::s3::open_control;
+use osmo_engine::s3::open;
 use osmo_engine::uri::Uri;
 
 use answering::Answering;
@@ -82,8 +83,8 @@ fn child() {
     let access = Access { anonymous, ..Access::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match open_control(&access, &uri, &StoreOptions::default()).await {
-            Ok(control) => println!("head {:?}", control.head("bkt", "k").await.unwrap()),
+        match open(&access, &uri, &StoreOptions::default(), &Patience::DEFAULT).await {
+            Ok(opened) => println!("head {:?}", opened.control.head("bkt", "k").await.unwrap()),
             Err(fault) => println!("refused {:?}: {fault}", fault.kind()),
         }
     });

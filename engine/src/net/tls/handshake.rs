@@ -8,8 +8,8 @@ use super::{Tls, TlsStream};
 use crate::error::{Error, ErrorKind};
 use crate::mem::{Buffer, Slice};
 use crate::net::error::NetError;
-use crate::net::patience::Patience;
 use crate::ring::{Fd, Ring};
+use crate::waits::Patience;
 
 /// Bytes that a server may send in a handshake, certificates and all.
 const HANDSHAKE_BYTES_MAX: usize = 128 << 10;

@@ -1,0 +1,188 @@
+//! An S3 store on a real socket that misbehaves as a test's script says, call
+//! by call, down to the byte.
+//!
+//! It is: path-style S3 over HTTP/1.1, an object table in memory, and a queue
+//! of [`Step`]s per kind of call. It is not fast, nor lasting, nor lenient:
+//! what it answers well it has checked.
+//!
+//! ```text
+//!  connection ── head ──► Request ── Call, key ──► Script ──► Step
+//!                            │                                │
+//!                            ▼ signature, framing, checksums  ▼
+//!                          Table ────── Answer ──────────► deliver: as it is,
+//!                       objects, uploads                   late, cut, flipped …
+//! ```
+//!
+//! Invariants:
+//! * Every request's Signature V4 is computed again, by code that the engine
+//!   does not share; a request that does not hold is refused and noted in
+//!   [`FaultServer::violations`], whatever the script says.
+//! * A step that spoils an answer comes after the deed (a lost answer to a
+//!   `Put` leaves the object); one that refuses comes before it.
+//! * What is open is counted: connections, unfinished multipart uploads.
+//!
+//! Limits: a head has 64 KiB, a body [`BODY_BYTES_MAX`]; no wait is longer
+//! than [`WATCHDOG`].
+
+mod answer;
+mod checksum;
+mod deed;
+mod deliver;
+mod request;
+mod script;
+mod serve;
+mod signature;
+mod table;
+mod wire;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use script::{Call, Step};
+
+use script::Script;
+use table::Table;
+
+/// Nobody waits longer; a test that does has failed.
+pub const WATCHDOG: Duration = Duration::from_secs(30);
+/// The largest body that is taken.
+pub const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// The key that the server knows.
+pub const ACCESS_KEY: &str = "AKIDFAULTSERVER";
+/// Its secret.
+pub const SECRET_KEY: &str = "fault/server+secret";
+/// The region that requests must be signed for, unless a script redirected.
+pub const REGION: &str = "us-east-1";
+
+/// The server; dropped, it ends with its last connection.
+pub struct FaultServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub(crate) struct Shared {
+    bucket: String,
+    stopped: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    script: Script,
+    table: Table,
+    /// Regions that a script has sent somebody to.
+    regions: Vec<String>,
+    seen: Vec<(Call, String)>,
+    violations: Vec<String>,
+    open: usize,
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FaultServer {
+    /// A server with the empty bucket `bucket`.
+    ///
+    /// # Errors
+    /// No port.
+    pub fn start(bucket: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            bucket: bucket.to_owned(),
+            stopped: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let serving = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || serve::serve(&listener, &serving));
+        Ok(Self { address, shared, thread: Some(thread) })
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The steps of the next requests of `call` for a key that contains
+    /// `key`; afterwards all is well again.
+    pub fn script(&self, call: Call, key: &str, steps: impl IntoIterator<Item = Step>) {
+        self.shared.state().script.add(call, key, steps.into_iter().collect(), None);
+    }
+
+    /// Every request of `call` for a key that contains `key` meets `step`.
+    pub fn always(&self, call: Call, key: &str, step: Step) {
+        self.shared.state().script.add(call, key, Vec::new(), Some(step));
+    }
+
+    /// Stores an object, as if it had been uploaded.
+    pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
+        self.shared.state().table.put(key, bytes.into(), None, None);
+    }
+
+    /// An object's bytes.
+    pub fn object(&self, key: &str) -> Option<Arc<Vec<u8>>> {
+        self.shared.state().table.get(key).map(|object| Arc::clone(&object.bytes))
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> Vec<String> {
+        self.shared.state().table.keys().map(str::to_owned).collect()
+    }
+
+    /// Keys that a page of a listing has at most; 1,000 without.
+    pub fn page_keys(&self, keys_max: usize) {
+        self.shared.state().table.page_keys = keys_max;
+    }
+
+    /// Requests of this kind so far, spoilt ones included.
+    pub fn requests(&self, call: Call) -> usize {
+        self.shared.state().seen.iter().filter(|(seen, _)| *seen == call).count()
+    }
+
+    /// Requests so far: kind and key.
+    pub fn seen(&self) -> Vec<(Call, String)> {
+        self.shared.state().seen.clone()
+    }
+
+    /// Multipart uploads that were begun and neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> usize {
+        self.shared.state().table.unfinished()
+    }
+
+    /// What no client may do: wrong signatures, framing, checksums.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.state().violations.clone()
+    }
+
+    /// Waits until all clients have closed their connections; how many have
+    /// not after [`WATCHDOG`].
+    pub fn connections_left(&self) -> usize {
+        let state = self.shared.state();
+        let waited =
+            self.shared.changed.wait_timeout_while(state, WATCHDOG, |state| state.open > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.open
+    }
+}
+
+impl Drop for FaultServer {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        if !std::thread::panicking() {
+            self.connections_left();
+        }
+    }
+}
