@@ -4,7 +4,8 @@
 //! ```text
 //!            open(access, uri)                      control thread
 //!    ┌────────────┼──────────────┐
-//! Endpoint   CredentialsSnapshot  Control ── sdk ──► list head create complete abort
+//! Endpoint   CredentialsSnapshot  Control ── sdk ──► list head create complete
+//!    │                                              abort delete reach
 //!    └────┬───────┘
 //!       Store(ring) ── sign ── net ──► get   put            shard threads
 //! ```
@@ -31,7 +32,7 @@ mod sdk;
 pub mod sign;
 mod xml;
 
-pub use control::{Answer, Control, ObjectInfo, Page, PartDone};
+pub use control::{Answer, Control, Kept, ObjectInfo, Page, PartDone};
 pub use credentials::CredentialsSnapshot;
 pub use endpoint::Endpoint;
 pub use get::{GetBody, GetHead, GetRequest};

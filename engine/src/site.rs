@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::flow::{Gate, Retry, RetryPolicy, given_up};
+use crate::flow::{Gate, Retry, RetryPolicy, SharedPace, given_up};
 use crate::mem::{Buffer, Lease, Pool};
 use crate::ring::Ring;
 use crate::s3::Store;
@@ -31,6 +31,8 @@ pub struct Site {
     pub chance: Rc<RefCell<Chance>>,
     /// The retry policy.
     pub policy: RetryPolicy,
+    /// Bytes a second, where the job has a limit.
+    pub pace: Option<Arc<SharedPace>>,
     /// The store.
     pub store: Store,
     /// The job's counters.
@@ -45,6 +47,16 @@ impl Site {
         let wanted = bytes.div_ceil(buffer_bytes.max(1)).clamp(1, PART_BUFFERS as u64);
         let wanted = usize::try_from(wanted).unwrap_or(PART_BUFFERS);
         self.pool.lease(1 + wanted).await
+    }
+
+    /// Waits until `bytes` of a body may move.
+    pub async fn paced(&self, bytes: u64) {
+        if let Some(pace) = &self.pace {
+            let at = pace.take(bytes, self.ring.now());
+            if at > self.ring.now() {
+                self.ring.sleep_until(at).await;
+            }
+        }
     }
 
     /// Waits until `error` may be answered by another attempt.

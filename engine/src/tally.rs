@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Observer;
-use crate::report::{FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
+use crate::report::{Action, FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
 
 /// A job's counters, failures and stop flag.
 pub struct Tally {
@@ -16,6 +16,9 @@ pub struct Tally {
     files_total: AtomicU64,
     files_done: AtomicU64,
     files_skipped: AtomicU64,
+    files_deleted: AtomicU64,
+    files_planned: AtomicU64,
+    bytes_planned: AtomicU64,
     bytes_total: AtomicU64,
     bytes_done: AtomicU64,
     bytes_visible: AtomicU64,
@@ -46,6 +49,9 @@ impl Tally {
             files_total: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             files_skipped: AtomicU64::new(0),
+            files_deleted: AtomicU64::new(0),
+            files_planned: AtomicU64::new(0),
+            bytes_planned: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
             bytes_done: AtomicU64::new(0),
             bytes_visible: AtomicU64::new(0),
@@ -93,6 +99,25 @@ impl Tally {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.files_skipped.fetch_add(1, Ordering::Relaxed);
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An object of `bytes` bytes is gone.
+    pub fn deleted(&self, bytes: u64) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.files_deleted.fetch_add(1, Ordering::Relaxed);
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A dry run says what would happen to a planned file.
+    pub fn would(&self, action: Action, key: &str, bytes: u64) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        if action == Action::Skip {
+            self.files_skipped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.files_planned.fetch_add(1, Ordering::Relaxed);
+            self.bytes_planned.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.tell(JobEvent::Would { action, key: key.to_owned(), bytes });
     }
 
     /// A file did not make it.
@@ -175,10 +200,18 @@ impl Tally {
         let verification = lock(&self.verified).clone();
         let failures = lock(&self.failures);
         let files_skipped = self.files_skipped.load(Ordering::Relaxed);
+        let files_deleted = self.files_deleted.load(Ordering::Relaxed);
+        let files_planned = self.files_planned.load(Ordering::Relaxed);
         crate::Report {
-            files: self.files_done.load(Ordering::Relaxed) - files_skipped,
+            files: self
+                .files_done
+                .load(Ordering::Relaxed)
+                .saturating_sub(files_skipped + files_deleted + files_planned),
             bytes: self.bytes_visible.load(Ordering::Relaxed),
             files_skipped,
+            files_deleted,
+            files_planned,
+            bytes_planned: self.bytes_planned.load(Ordering::Relaxed),
             failures: failures.kept.clone(),
             failures_total: failures.total,
             retries: self.retries.load(Ordering::Relaxed),

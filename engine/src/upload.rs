@@ -16,8 +16,7 @@
 //! second time from the page cache, and digested again so that a change in
 //! between is noticed.
 //!
-//! It is not a sync: nothing is deleted in the store and objects of the same
-//! key are always replaced.
+//! It is not a sync: nothing is deleted in the store.
 //!
 //! Invariants: nothing is visible in the store before its last byte is there
 //! and its checksum was sent along; a file that changes while it is read fails
@@ -40,7 +39,9 @@ pub use content_type::content_type;
 pub use parts::PartsDone;
 
 use crate::digest::Algorithm;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::flow::SharedPace;
+use crate::job::IfExists;
 use crate::ring::Fd;
 use crate::s3::Contact;
 use crate::site::Site;
@@ -59,6 +60,10 @@ pub const LANES_MAX: u32 = 8;
 pub struct Brief {
     /// Whom to tell, and how.
     pub contact: Contact,
+    /// What happens to an object that is already there.
+    pub if_exists: IfExists,
+    /// Bytes a second, where the job has a limit.
+    pub pace: Option<Arc<SharedPace>>,
 }
 
 /// One file to upload.
@@ -90,6 +95,7 @@ pub struct PartsOrder {
 pub struct Uploads {
     site: Site,
     root: Fd,
+    if_exists: IfExists,
 }
 
 impl Uploads {
@@ -97,9 +103,9 @@ impl Uploads {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn join(site: Site) -> Result<Self> {
+    pub fn join(site: Site, if_exists: IfExists) -> Result<Self> {
         let root = read::open_root()?;
-        Ok(Self { site, root })
+        Ok(Self { site, root, if_exists })
     }
 
     /// Moves one file in one request and counts how it ended.
@@ -108,6 +114,9 @@ impl Uploads {
             Ok(verified) => {
                 let verified = verified.map(Algorithm::name);
                 self.site.tally.done(order.stamp.bytes, verified);
+            }
+            Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {
+                self.site.tally.skipped(order.stamp.bytes);
             }
             Err(error) => self.site.tally.failed(&order.name, &error),
         }

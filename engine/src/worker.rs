@@ -272,6 +272,7 @@ impl Worker {
                 gate: self.gate.clone(),
                 chance: Rc::clone(&self.chance),
                 policy: self.policy,
+                pace: brief.pace(),
                 store,
                 tally: Arc::clone(tally),
             };

@@ -1,6 +1,9 @@
 //! `osmo data …`: from flags to a job, from its end to an exit code.
 
+mod check;
+mod delete;
 mod list;
+mod rehearsal;
 mod transfer;
 
 use osmo_engine::config::Access;
@@ -18,6 +21,8 @@ pub(crate) fn run(data: Data) -> Exit {
         Data::Download(flags) => transfer::download(flags),
         Data::Upload(flags) => transfer::upload(flags),
         Data::List(flags) => list::run(flags),
+        Data::Delete(flags) => delete::run(flags),
+        Data::Check(flags) => check::run(flags),
     };
     match ended {
         Ok(()) => Exit::Success,
@@ -35,7 +40,10 @@ fn start(common: &Common) -> Result<Engine, Error> {
         access: Access {
             endpoint_url: common.endpoint_url.clone(),
             config_file: common.config_file.clone(),
-            ..Access::default()
+            region: common.region.clone(),
+            ca_bundle: common.ca_bundle.clone(),
+            insecure: common.insecure,
+            anonymous: common.no_sign_request,
         },
         ..EngineConfig::default()
     })?;

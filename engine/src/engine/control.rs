@@ -108,8 +108,8 @@ impl Control {
             Job::Download(job) => tasks::download(job, &self.access, orders, cancel).await,
             Job::Upload(job) => tasks::upload(job, &self.access, orders, cancel).await,
             Job::List(job) => tasks::list(&job, &self.access, &shared.tally, cancel).await,
-            Job::Delete(job) => tasks::delete(&job).await,
-            Job::Check(job) => tasks::check(&job).await,
+            Job::Delete(job) => tasks::delete(&job, &self.access, &shared.tally, cancel).await,
+            Job::Check(job) => tasks::check(&job, &self.access, &shared.tally, cancel).await,
         };
         if shared.tally.cancelled() {
             return Err(cancelled());

@@ -30,6 +30,9 @@ pub struct PutRequest {
     pub crc64nvme: String,
     /// Sent with whole objects.
     pub content_type: Option<String>,
+    /// Refuse to replace an object (`If-None-Match: *`); refused with
+    /// [`ErrorKind::Exists`].
+    pub only_new: bool,
 }
 
 /// What the store answered.
@@ -50,6 +53,7 @@ pub struct Put {
     bucket: Arc<str>,
     key: Arc<str>,
     left: u64,
+    only_new: bool,
 }
 
 impl Put {
@@ -89,8 +93,7 @@ impl Put {
                 // and close once they have said so.
                 response.abandon();
             }
-            let (refusal, scratch) = self.store.explain(response, self.subject()).await;
-            return (Err(refusal), scratch);
+            return self.refused(response).await;
         }
         let etag = head.field("etag").map(str::to_owned);
         let done = PutDone { etag, checksums: checksums(head) };
@@ -109,7 +112,16 @@ impl Put {
         if (200..300).contains(&response.head().status) {
             return (Err(self.lost(NetError::Unanswered)), response.finish());
         }
+        self.refused(response).await
+    }
+
+    async fn refused<T>(&self, response: Response) -> (Result<T>, Buffer) {
+        let taken = self.only_new && response.head().status == 412;
         let (refusal, buffer) = self.store.explain(response, self.subject()).await;
+        if taken {
+            let sentence = format!("{} is already in the store", self.subject());
+            return (Err(Error::new(ErrorKind::Exists, sentence)), buffer);
+        }
         (Err(refusal), buffer)
     }
 
@@ -172,6 +184,7 @@ impl Store {
                         bucket: Arc::clone(&request.bucket),
                         key: Arc::clone(&request.key),
                         left: request.body_bytes,
+                        only_new: request.only_new,
                     };
                     return (Ok(put), scratch);
                 }
@@ -194,6 +207,9 @@ fn fields(request: &PutRequest) -> Vec<(&'static str, String)> {
     ];
     if let (None, Some(kind)) = (&request.part, &request.content_type) {
         fields.push(("content-type", kind.clone()));
+    }
+    if request.only_new {
+        fields.push(("if-none-match", "*".to_owned()));
     }
     fields
 }

@@ -1,5 +1,6 @@
 //! [`Control`] on the AWS SDK, whose own retries are off: one policy decides.
 
+mod delete;
 mod listing;
 mod outcome;
 
@@ -17,7 +18,7 @@ use aws_sdk_s3::types::{
     EncodingType,
 };
 
-use super::control::{Answer, Control, ObjectInfo, Page, PartDone};
+use super::control::{Answer, Control, Kept, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use crate::error::{ErrorKind, Result};
 use crate::net::Patience;
@@ -179,6 +180,22 @@ impl Control for SdkControl {
                     fault => Err(fault),
                 },
             }
+        })
+    }
+
+    fn delete_batch<'a>(&'a self, bucket: &'a str, keys: &'a [String]) -> Answer<'a, Vec<Kept>> {
+        Box::pin(self.remove_batch(bucket, keys))
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.remove(bucket, key))
+    }
+
+    fn reach<'a>(&'a self, bucket: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let subject = Subject { bucket, key: "", permission: "s3:ListBucket" };
+            let answer = self.client.head_bucket().bucket(bucket).send().await;
+            answer.map(|_| ()).map_err(|fault| self.outcome.error(fault, subject))
         })
     }
 }

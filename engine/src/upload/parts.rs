@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::digest::{Algorithm, Combined};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Retry;
+use crate::job::IfExists;
 use crate::part::{Cut, Part};
 use crate::ring::Fd;
 use crate::s3::{PartDone, PutRequest};
@@ -30,7 +31,13 @@ impl Uploads {
     pub(super) async fn whole(&self, order: &FileOrder) -> Result<Option<Algorithm>> {
         let fd = read::open(&self.site.ring, &self.root, order).await?;
         let cut = Cut::new(order.stamp.bytes, order.stamp.bytes.max(1), 1);
-        let lanes = Lanes { site: &self.site, order, fd: &fd, upload: None };
+        let lanes = Lanes {
+            site: &self.site,
+            order,
+            fd: &fd,
+            upload: None,
+            only_new: self.if_exists != IfExists::Overwrite,
+        };
         let Some(part) = cut.part(1) else { return Err(no_plan()) };
         let sent = lanes.part(part).await?;
         Ok(sent.confirmed.then_some(Algorithm::Crc64Nvme))
@@ -49,8 +56,13 @@ impl Uploads {
                 let (site, order, fd) = (self.site.clone(), order.clone(), Rc::clone(&fd));
                 let (upload, done) = (Arc::clone(upload), Rc::clone(&done));
                 self.site.ring.spawn(async move {
-                    let lanes =
-                        Lanes { site: &site, order: &order, fd: &fd, upload: Some(&upload) };
+                    let lanes = Lanes {
+                        site: &site,
+                        order: &order,
+                        fd: &fd,
+                        upload: Some(&upload),
+                        only_new: false,
+                    };
                     lanes.lane(cut, &done).await
                 })
             })
@@ -115,6 +127,8 @@ struct Lanes<'a> {
     order: &'a FileOrder,
     fd: &'a Fd,
     upload: Option<&'a Arc<str>>,
+    /// Whether an object that is there stays.
+    only_new: bool,
 }
 
 impl Lanes<'_> {
@@ -142,7 +156,7 @@ impl Lanes<'_> {
         let mut scratch = buffer(&lease)?;
         let mut sealed = seal::seal(&site.ring, self.fd, order, &lease, part.range).await?;
         read::unchanged(self.fd, order)?;
-        let request = self.request(part, &sealed)?;
+        let mut request = self.request(part, &sealed)?;
         let mut retry = Retry::new(site.policy);
         loop {
             let (sent, back) =
@@ -158,6 +172,11 @@ impl Lanes<'_> {
                 }
                 Err(error) => error,
             };
+            // A store without conditions: it was asked for the object before.
+            if request.only_new && error.kind() == ErrorKind::Unsupported {
+                request.only_new = false;
+                continue;
+            }
             site.again(&order.key, &mut retry, false, error).await?;
         }
     }
@@ -172,6 +191,7 @@ impl Lanes<'_> {
             body_bytes: part.range.len(),
             crc64nvme: Algorithm::Crc64Nvme.encode(sealed.digest.value()),
             content_type: whole.then(|| content_type(&self.order.key).to_owned()),
+            only_new: whole && self.only_new,
         })
     }
 }

@@ -118,6 +118,7 @@ pub(crate) fn put_request(bytes: u64) -> PutRequest {
         body_bytes: bytes,
         crc64nvme: "AAAAAAAAAAA=".to_owned(),
         content_type: Some("text/plain".to_owned()),
+        only_new: false,
     }
 }
 

@@ -57,6 +57,11 @@ impl Outcome {
         }
     }
 
+    /// What a refusal within an answer means.
+    pub(super) fn refused(&self, fault: Fault, subject: Subject<'_>) -> Error {
+        fault.error_at(&self.endpoint, &self.region, subject)
+    }
+
     /// A success that is none.
     pub(super) fn protocol(&self, what: &str, subject: Subject<'_>) -> Error {
         let endpoint = &self.endpoint;
