@@ -167,7 +167,7 @@ fn a_file_that_exists_is_treated_as_told(driver: &str) {
 }
 
 fn an_object_that_exists_is_treated_as_told(driver: &str) {
-    let store = filled("up", &["p/old", "p/large"]);
+    let store = filled("upl", &["p/old", "p/large"]);
     let from = tempfile::tempdir().unwrap();
     for name in ["old", "new"] {
         fs::write(from.path().join(name), name).unwrap();
@@ -176,7 +176,7 @@ fn an_object_that_exists_is_treated_as_told(driver: &str) {
     tree::random_file(&from.path().join("large"), 20 << 20, 3).unwrap();
     let source = format!("{}/*", from.path().display());
     let up = |what| {
-        osmo(&store, driver, &["upload", "s3://up/p", &source, "--if-exists", what, "--json"])
+        osmo(&store, driver, &["upload", "s3://upl/p", &source, "--if-exists", what, "--json"])
     };
     let report: serde_json::Value = serde_json::from_str(&ends(&up("skip"), 0)).unwrap();
     assert_eq!((&report["files"], &report["files_skipped"]), (&1.into(), &2.into()));
@@ -184,7 +184,7 @@ fn an_object_that_exists_is_treated_as_told(driver: &str) {
     assert_eq!((&report["files"], &report["failures_total"]), (&0.into(), &3.into()));
     let to = tempfile::tempdir().unwrap();
     let back = |to: &Path| {
-        ends(&osmo(&store, driver, &["download", "s3://up/p", to.to_str().unwrap()]), 0);
+        ends(&osmo(&store, driver, &["download", "s3://upl/p", to.to_str().unwrap()]), 0);
     };
     back(to.path());
     assert_eq!(fs::read(to.path().join("old")).unwrap(), b"p/old");
