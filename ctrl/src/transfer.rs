@@ -209,6 +209,7 @@ fn failure(order: &Order, error: &osmo_engine::Error) -> Failure {
         | ErrorKind::Changed
         | ErrorKind::Corrupt
         | ErrorKind::KeyRefused
+        | ErrorKind::Exists
         | ErrorKind::DiskFull
         | ErrorKind::Local
         | ErrorKind::Partial

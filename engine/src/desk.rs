@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::{Course, Retry, given_up};
-use crate::s3::{Completed, Control, ObjectInfo, Page, PartDone, Rung};
+use crate::s3::{Completed, Control, Kept, ObjectInfo, Page, PartDone, Rung};
 use crate::tally::Tally;
 use crate::waits::Waits;
 
@@ -153,6 +153,65 @@ impl Desk {
             "the unfinished upload of {key} could not be removed from the store; a lifecycle \
              rule for incomplete uploads will: {why}"
         ));
+    }
+}
+
+/// Removing, and looking whether one may.
+impl Desk {
+    /// Removes up to 1,000 objects in one request; answers with those that the
+    /// store kept. Keys that it kept for a passing reason are tried again with
+    /// the next attempt.
+    ///
+    /// # Errors
+    /// As [`Desk::list`].
+    pub async fn delete_batch(&self, keys: Vec<String>) -> Result<Vec<Kept>> {
+        let (left, kept) = (RefCell::new(keys), RefCell::new(Vec::new()));
+        let delete = async || {
+            let named = left.borrow().clone();
+            let refused = self.control.delete_batch(&self.bucket, &named).await?;
+            let (passing, lasting): (Vec<_>, Vec<_>) = refused.into_iter().partition(|kept| {
+                matches!(kept.error.class(), RetryClass::Retry | RetryClass::Throttle)
+            });
+            kept.borrow_mut().extend(lasting);
+            left.replace(passing.iter().map(|kept| kept.key.clone()).collect());
+            match passing.into_iter().next() {
+                Some(Kept { error, .. }) => Err(error),
+                None => Ok(()),
+            }
+        };
+        let ended = self.ask("a batch of deletions", delete).await;
+        let mut kept = kept.into_inner();
+        match ended {
+            Ok(()) => Ok(kept),
+            // What the store did answer about is not lost with the rest.
+            Err(error) if !kept.is_empty() => {
+                let again = |key| Kept { key, error: error.copy() };
+                kept.extend(left.into_inner().into_iter().map(again));
+                Ok(kept)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the store takes batches of deletions, as far as is known.
+    pub fn deletes_batches(&self) -> bool {
+        self.control.deletes_batches()
+    }
+
+    /// Removes the object under exactly this key.
+    ///
+    /// # Errors
+    /// As [`Desk::list`].
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        self.ask(key, async || self.control.delete(&self.bucket, key).await).await
+    }
+
+    /// Whether the bucket answers to these credentials.
+    ///
+    /// # Errors
+    /// As [`Desk::list`].
+    pub async fn reach(&self) -> Result<()> {
+        self.ask(&self.bucket, async || self.control.reach(&self.bucket).await).await
     }
 }
 

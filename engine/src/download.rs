@@ -32,10 +32,13 @@ pub mod verify;
 pub mod write;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::digest::Algorithm;
 use crate::disk::{PartialFolder, PartialNames, Tree, fault};
 use crate::error::Result;
+use crate::flow::SharedPace;
+use crate::job::IfExists;
 use crate::object::Object;
 use crate::s3::Contact;
 use crate::site::Site;
@@ -55,6 +58,10 @@ pub struct Brief {
     pub folder: PartialFolder,
     /// Whether equal files are left alone.
     pub resume: bool,
+    /// What happens to a file that is already there.
+    pub if_exists: IfExists,
+    /// Bytes a second, where the job has a limit.
+    pub pace: Option<Arc<SharedPace>>,
 }
 
 /// How an object ended.
@@ -72,6 +79,7 @@ pub struct Downloads {
     tree: Tree,
     names: PartialNames,
     resume: bool,
+    if_exists: IfExists,
 }
 
 impl Downloads {
@@ -86,7 +94,8 @@ impl Downloads {
         })?;
         let names = brief.folder.names(shard)?;
         let tree = Tree::new(site.ring.clone(), Rc::new(root));
-        Ok(Self { site, tree, names, resume: brief.resume })
+        let (resume, if_exists) = (brief.resume, brief.if_exists);
+        Ok(Self { site, tree, names, resume, if_exists })
     }
 
     /// Moves one object and counts how it ended.

@@ -248,7 +248,7 @@ impl Report {
     pub fn outcome(self) -> Result<Self> {
         let Some(first) = self.failures.first() else { return Ok(self) };
         let reason = format!("{}: {}", first.name, first.reason);
-        if self.files == 0 && self.files_skipped == 0 {
+        if self.files == 0 && self.files_skipped == 0 && self.files_deleted == 0 {
             let others = self.failures_total.saturating_sub(1);
             let others = if others > 0 { format!(" (and {others} more)") } else { String::new() };
             return Err(Error::new(first.kind, format!("{reason}{others}")));
@@ -256,7 +256,7 @@ impl Report {
         let sentence = format!(
             "{} of {} files did not make it, the first of them {reason}",
             self.failures_total,
-            self.failures_total + self.files + self.files_skipped
+            self.failures_total + self.files + self.files_skipped + self.files_deleted
         );
         Err(Error::new(ErrorKind::Partial, sentence))
     }

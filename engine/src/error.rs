@@ -37,6 +37,8 @@ pub enum ErrorKind {
     DiskFull,
     /// Another local I/O failure (permissions, read-only mount, I/O error).
     Local,
+    /// The target is already there, and was to stay as it is.
+    Exists,
     /// Some files moved and some did not; the report lists them.
     Partial,
     /// The caller cancelled.
@@ -90,6 +92,7 @@ impl ErrorKind {
             | Self::Protocol
             | Self::KeyRefused
             | Self::Local
+            | Self::Exists
             | Self::Partial
             | Self::Unsupported
             | Self::Internal => RetryClass::Fatal,
@@ -125,6 +128,14 @@ impl Error {
     pub fn in_class(mut self, class: RetryClass) -> Self {
         self.class = class;
         self
+    }
+
+    /// The same words for another subject of the same failure, without the
+    /// source's own type.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let Self { kind, class, .. } = *self;
+        Self { kind, class, sentence: self.to_string(), source: None }
     }
 
     /// What a retry policy does with it.

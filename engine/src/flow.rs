@@ -6,16 +6,19 @@
 //!  Gate    the queue in front of the window, first come first served
 //!  Retry   one part's attempts: whether there is another, and when
 //!  Course  whether a listing gets anywhere, or walks in a circle
+//!  Pace    bytes a second, over all of a job's connections
 //! ```
 //!
 //! Nothing here does I/O or reads a clock. The limits are [`crate::waits`].
 
 mod course;
 mod gate;
+mod pace;
 mod retry;
 mod window;
 
 pub use course::Course;
 pub use gate::{Gate, Pass};
+pub use pace::{Pace, SharedPace};
 pub use retry::{Retry, given_up};
 pub use window::Window;

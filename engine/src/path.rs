@@ -1,11 +1,15 @@
 //! The path rules: which local name a key gets, which key a local name gets,
-//! and which names a regular expression keeps.
+//! and which names a selection keeps.
 //!
 //! A key decides nothing outside its destination. [`local`] refuses whatever a
 //! file system could read as "somewhere else" or cannot hold; the walk in
 //! `disk` then refuses symbolic links on the way.
 
+mod filter;
+
 use crate::error::{Error, ErrorKind, Result};
+
+pub use filter::{Filter, GLOBS_MAX};
 
 /// The folder in a destination that holds what is not yet complete.
 pub const PARTIAL_FOLDER: &str = ".osmo-partial";
@@ -15,9 +19,6 @@ pub const COMPONENT_BYTES_MAX: usize = 255;
 
 /// Longest path that a system call takes (`PATH_MAX` less its NUL), bytes.
 pub const PATH_BYTES_MAX: usize = 4095;
-
-/// Backtracking steps that a regular expression may take for one name.
-const BACKTRACK_MAX: usize = 1_000_000;
 
 /// What is listed for `prefix`: keys below the folder of that name.
 pub fn listing_prefix(prefix: &str) -> String {
@@ -120,46 +121,6 @@ impl Source {
     }
 }
 
-/// A filter on relative paths, with the meaning of Python's `re.match`.
-#[derive(Debug)]
-pub struct Filter(Option<fancy_regex::Regex>);
-
-impl Filter {
-    /// A filter that keeps what `pattern` matches, or everything.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] for a malformed pattern.
-    pub fn new(pattern: Option<&str>) -> Result<Self> {
-        let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
-            return Ok(Self(None));
-        };
-        // Compiled alone first: an unbalanced pattern must not borrow the
-        // parentheses of the anchor.
-        let anchored = format!("\\A(?:{pattern})");
-        fancy_regex::Regex::new(pattern)
-            .and_then(|_| {
-                fancy_regex::RegexBuilder::new(&anchored).backtrack_limit(BACKTRACK_MAX).build()
-            })
-            .map(|regex| Self(Some(regex)))
-            .map_err(|error| {
-                let sentence = format!("the regular expression \"{pattern}\" is malformed");
-                Error::new(ErrorKind::Usage, sentence).because(error)
-            })
-    }
-
-    /// Whether `path` is kept.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] when the pattern backtracks without end on it.
-    pub fn keeps(&self, path: &str) -> Result<bool> {
-        let Some(regex) = &self.0 else { return Ok(true) };
-        regex.is_match(path).map_err(|error| {
-            let sentence = format!("the regular expression gave up on \"{path}\"; simplify it");
-            Error::new(ErrorKind::Usage, sentence).because(error)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -220,28 +181,5 @@ mod tests {
         assert_eq!(remote("P", "c/d/1.txt"), "P/c/d/1.txt");
         assert_eq!(remote("P/", "d/1.txt"), "P/d/1.txt");
         assert_eq!(remote("", "1.txt"), "1.txt");
-    }
-
-    // Each line was checked with `re.match(pattern, path)` of Python 3.
-    #[test]
-    fn a_filter_matches_as_python_does() {
-        for (pattern, path, expected) in [
-            ("d/", "d/1.txt", true),
-            ("1", "d/1.txt", false),
-            (r".*\.txt", "d/1.txt", true),
-            (r".*\.txt", "d/1.txt.gz", true),
-            (r".*\.txt$", "d/1.txt.gz", false),
-            ("a|b", "xb", false),
-            ("a|b", "bx", true),
-            (r"(?!tmp)", "tmp/1", false),
-            (r"(\w)\1", "aab", true),
-            ("(?i)D/", "d/1", true),
-            ("", "anything", true),
-        ] {
-            let filter = Filter::new(Some(pattern)).unwrap();
-            assert_eq!(filter.keeps(path).unwrap(), expected, "{pattern:?} on {path:?}");
-        }
-        assert_eq!(Filter::new(Some("a)(b")).unwrap_err().kind(), ErrorKind::Usage);
-        assert_eq!(Filter::new(Some("(")).unwrap_err().kind(), ErrorKind::Usage);
     }
 }

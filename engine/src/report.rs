@@ -23,6 +23,19 @@ pub struct Progress {
     pub retries: u64,
 }
 
+/// What a dry run says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It would come down.
+    Download,
+    /// It would go up.
+    Upload,
+    /// It would be removed.
+    Delete,
+    /// It would stay, because its target is there.
+    Skip,
+}
+
 /// Something a person wants to read while a job runs.
 #[derive(Clone, Debug)]
 pub enum JobEvent {
@@ -36,6 +49,16 @@ pub enum JobEvent {
         wait: Duration,
         /// Why it failed.
         reason: String,
+    },
+    /// A dry run's word on one file. Everything else of a job may be missed
+    /// without harm; these are its result.
+    Would {
+        /// What would happen.
+        action: Action,
+        /// The object's key.
+        key: String,
+        /// Its size.
+        bytes: u64,
     },
     /// A file was left out or given up, with the reason.
     Failed(FileFailure),
@@ -64,8 +87,15 @@ pub struct Report {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that were already there (`--resume`).
+    /// Files that were already there and stayed (`--resume`, `--if-exists
+    /// skip`).
     pub files_skipped: u64,
+    /// Objects that were removed.
+    pub files_deleted: u64,
+    /// Files that a dry run would have moved or removed.
+    pub files_planned: u64,
+    /// Their bytes.
+    pub bytes_planned: u64,
     /// The first [`FAILURES_KEPT`] failures.
     pub failures: Vec<FileFailure>,
     /// All failures, kept or not.

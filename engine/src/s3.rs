@@ -4,7 +4,8 @@
 //! ```text
 //!            open(access, uri)                      control thread
 //!    ┌────────────┼──────────────┐
-//! Endpoint   CredentialsSnapshot  Control ── sdk ──► list head create complete abort
+//! Endpoint   CredentialsSnapshot  Control ── sdk ──► list head create complete
+//!    │                                              abort delete reach
 //!    └────┬───────┘
 //!       Store(ring) ── sign ── net ──► get   put            shard threads
 //! ```
@@ -42,7 +43,7 @@ mod verdict;
 mod xml;
 
 pub use checksum::{Checks, Proof, Rung};
-pub use control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
+pub use control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
 pub use credentials::CredentialsSnapshot;
 pub use endpoint::Endpoint;
 pub use get::{GetBody, GetHead, GetRequest};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::flow::{Gate, Retry, given_up};
+use crate::flow::{Gate, Retry, SharedPace, given_up};
 use crate::mem::{Buffer, Lease, Pool};
 use crate::ring::Ring;
 use crate::s3::Store;
@@ -32,6 +32,8 @@ pub struct Site {
     pub chance: Rc<RefCell<Chance>>,
     /// The retry policy.
     pub policy: RetryPolicy,
+    /// Bytes a second, where the job has a limit.
+    pub pace: Option<Arc<SharedPace>>,
     /// The store.
     pub store: Store,
     /// The job's counters.
@@ -51,6 +53,16 @@ impl Site {
     /// Counts an object that was given up.
     pub fn gave_up(&self, name: &str, error: &Error) {
         self.tally.gave_up(name, error, self.ring.now(), &self.policy);
+    }
+
+    /// Waits until `bytes` of a body may move.
+    pub async fn paced(&self, bytes: u64) {
+        if let Some(pace) = &self.pace {
+            let at = pace.take(bytes, self.ring.now());
+            if at > self.ring.now() {
+                self.ring.sleep_until(at).await;
+            }
+        }
     }
 
     /// Waits until `error` may be answered by another attempt.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Observer;
-use crate::report::{FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
+use crate::report::{Action, FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
 use crate::waits::RetryPolicy;
 
 use breaker::Breaker;
@@ -22,6 +22,9 @@ pub struct Tally {
     files_total: AtomicU64,
     files_done: AtomicU64,
     files_skipped: AtomicU64,
+    files_deleted: AtomicU64,
+    files_planned: AtomicU64,
+    bytes_planned: AtomicU64,
     bytes_total: AtomicU64,
     bytes_done: AtomicU64,
     bytes_visible: AtomicU64,
@@ -55,6 +58,9 @@ impl Tally {
             files_total: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             files_skipped: AtomicU64::new(0),
+            files_deleted: AtomicU64::new(0),
+            files_planned: AtomicU64::new(0),
+            bytes_planned: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
             bytes_done: AtomicU64::new(0),
             bytes_visible: AtomicU64::new(0),
@@ -127,6 +133,25 @@ impl Tally {
         let sentence = "not tried, because nobody has answered at the endpoint for many files in \
                         a row: check the endpoint URL and the network, then run the transfer again";
         Err(Error::new(ErrorKind::Unreachable, sentence))
+    }
+
+    /// An object of `bytes` bytes is gone.
+    pub fn deleted(&self, bytes: u64) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.files_deleted.fetch_add(1, Ordering::Relaxed);
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A dry run says what would happen to a planned file.
+    pub fn would(&self, action: Action, key: &str, bytes: u64) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        if action == Action::Skip {
+            self.files_skipped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.files_planned.fetch_add(1, Ordering::Relaxed);
+            self.bytes_planned.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.tell(JobEvent::Would { action, key: key.to_owned(), bytes });
     }
 
     /// A file did not make it.
@@ -216,10 +241,18 @@ impl Tally {
         let verification = lock(&self.verified).clone();
         let failures = lock(&self.failures);
         let files_skipped = self.files_skipped.load(Ordering::Relaxed);
+        let files_deleted = self.files_deleted.load(Ordering::Relaxed);
+        let files_planned = self.files_planned.load(Ordering::Relaxed);
         crate::Report {
-            files: self.files_done.load(Ordering::Relaxed) - files_skipped,
+            files: self
+                .files_done
+                .load(Ordering::Relaxed)
+                .saturating_sub(files_skipped + files_deleted + files_planned),
             bytes: self.bytes_visible.load(Ordering::Relaxed),
             files_skipped,
+            files_deleted,
+            files_planned,
+            bytes_planned: self.bytes_planned.load(Ordering::Relaxed),
             failures: failures.kept.clone(),
             failures_total: failures.total,
             retries: self.retries.load(Ordering::Relaxed),

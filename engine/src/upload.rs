@@ -18,8 +18,7 @@
 //! endpoint takes is on [`crate::s3::checksum`]'s ladder; a part that is
 //! refused goes one rung down, a multipart upload that is begins anew.
 //!
-//! It is not a sync: nothing is deleted in the store and objects of the same
-//! key are always replaced.
+//! It is not a sync: nothing is deleted in the store.
 //!
 //! Invariants: nothing is visible in the store before its last byte is there
 //! and its checksum was sent along; a file that changes while it is read fails
@@ -42,7 +41,9 @@ use std::sync::Arc;
 pub use content_type::content_type;
 pub use parts::PartsDone;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::flow::SharedPace;
+use crate::job::IfExists;
 use crate::ring::Fd;
 use crate::s3::{Contact, Rung};
 use crate::site::Site;
@@ -61,6 +62,10 @@ pub const LANES_MAX: u32 = 8;
 pub struct Brief {
     /// Whom to tell, and how.
     pub contact: Contact,
+    /// What happens to an object that is already there.
+    pub if_exists: IfExists,
+    /// Bytes a second, where the job has a limit.
+    pub pace: Option<Arc<SharedPace>>,
 }
 
 /// One file to upload.
@@ -94,6 +99,7 @@ pub struct PartsOrder {
 pub struct Uploads {
     site: Site,
     root: Fd,
+    if_exists: IfExists,
 }
 
 impl Uploads {
@@ -101,9 +107,9 @@ impl Uploads {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn join(site: Site) -> Result<Self> {
+    pub fn join(site: Site, if_exists: IfExists) -> Result<Self> {
         let root = read::open_root()?;
-        Ok(Self { site, root })
+        Ok(Self { site, root, if_exists })
     }
 
     /// Moves one file in one request and counts how it ended.
@@ -114,6 +120,9 @@ impl Uploads {
         match self.whole(order).await {
             Ok(verified) => {
                 self.site.tally.done(order.stamp.bytes, verified);
+            }
+            Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {
+                self.site.tally.skipped(order.stamp.bytes);
             }
             Err(error) => self.site.gave_up(&order.name, &error),
         }

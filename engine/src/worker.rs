@@ -275,6 +275,7 @@ impl Worker {
                 gate: self.gate.clone(),
                 chance: Rc::clone(&self.chance),
                 policy: self.waits.retry,
+                pace: brief.pace(),
                 store,
                 tally: Arc::clone(tally),
             };

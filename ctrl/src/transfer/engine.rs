@@ -79,6 +79,8 @@ fn told(event: &JobEvent) -> String {
         }
         JobEvent::Failed(failure) => format!("{}: {}", failure.name, failure.reason),
         JobEvent::Note(note) => note.clone(),
+        // The sidecar asks for no dry run.
+        JobEvent::Would { action, key, .. } => format!("Would {action:?} {key}"),
     }
 }
 

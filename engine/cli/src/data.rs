@@ -1,9 +1,12 @@
 //! `osmo data …`: from flags to a job, from its end to an exit code.
 
+mod check;
+mod delete;
 mod list;
+mod rehearsal;
 mod transfer;
 
-use osmo_engine::config::Access;
+use osmo_engine::config::{Access, ChecksumChoice};
 use osmo_engine::{Engine, EngineConfig, Error};
 
 use crate::exit::Exit;
@@ -18,6 +21,8 @@ pub(crate) fn run(data: Data) -> Exit {
         Data::Download(flags) => transfer::download(flags),
         Data::Upload(flags) => transfer::upload(flags),
         Data::List(flags) => list::run(flags),
+        Data::Delete(flags) => delete::run(flags),
+        Data::Check(flags) => check::run(flags),
     };
     match ended {
         Ok(()) => Exit::Success,
@@ -29,13 +34,22 @@ pub(crate) fn run(data: Data) -> Exit {
 }
 
 fn start(common: &Common) -> Result<Engine, Error> {
+    start_checking(common, ChecksumChoice::Auto)
+}
+
+/// The same, with uploads checked as `checksum` says.
+fn start_checking(common: &Common, checksum: ChecksumChoice) -> Result<Engine, Error> {
     let engine = Engine::start(EngineConfig {
         io: common.io.into(),
         memory_bytes: common.memory,
         access: Access {
             endpoint_url: common.endpoint_url.clone(),
             config_file: common.config_file.clone(),
-            ..Access::default()
+            region: common.region.clone(),
+            ca_bundle: common.ca_bundle.clone(),
+            insecure: common.insecure,
+            anonymous: common.no_sign_request,
+            checksum,
         },
         ..EngineConfig::default()
     })?;

@@ -53,6 +53,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::Changed
             | ErrorKind::Corrupt
             | ErrorKind::KeyRefused
+            | ErrorKind::Exists
             | ErrorKind::DiskFull
             | ErrorKind::Local
             | ErrorKind::Partial

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use osmo_engine::IoChoice;
+use osmo_engine::config::ChecksumChoice;
+use osmo_engine::job::{Encryption, IfExists, Select, StoreOptions};
 use osmo_engine::units::parse_bytes;
+use osmo_engine::{Error, ErrorKind, IoChoice};
 
 /// Moves data between object stores and this machine.
 #[derive(Debug, Parser)]
@@ -16,9 +18,19 @@ pub(crate) struct Osmo {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topic {
-    /// Download, upload and list data
+    /// Download, upload, list, delete and check data
     #[command(subcommand)]
     Data(Data),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page a command into a folder
+    Man {
+        /// An existing folder
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +41,10 @@ pub(crate) enum Data {
     Upload(Upload),
     /// List the keys below a prefix
     List(List),
+    /// Delete an object, or everything below a prefix
+    Delete(Delete),
+    /// Check that a place may be used
+    Check(Check),
 }
 
 #[derive(Debug, Args)]
@@ -54,9 +70,169 @@ pub(crate) struct Upload {
     #[arg(required = true)]
     pub(crate) local: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) sent: Sent,
+    #[command(flatten)]
     pub(crate) transfer: Transfer,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// s3://bucket/prefix; s3://bucket/ is the whole bucket
+    pub(crate) remote: String,
+    #[command(flatten)]
+    pub(crate) select: Selection,
+    /// Tell what would be deleted, and delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Delete the whole bucket's content, where no prefix is named
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// s3://bucket[/prefix]
+    pub(crate) remote: String,
+    /// What it would be used for; without, only whether the bucket answers
+    #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
+    pub(crate) access_type: Option<AccessType>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What access is checked for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum AccessType {
+    /// Objects are read
+    #[value(name = "READ")]
+    Read,
+    /// Objects are written
+    #[value(name = "WRITE")]
+    Write,
+    /// Objects are removed
+    #[value(name = "DELETE")]
+    Delete,
+}
+
+/// Which paths a command is about; all see the path below the prefix.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Keep only paths that this matches from their start on, as Python's
+    /// re.match
+    #[arg(short = 'x', long)]
+    pub(crate) regex: Option<String>,
+    /// Keep only paths that match this glob, in which * crosses folders;
+    /// repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// Drop paths that match this glob, also included ones; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+}
+
+impl From<Selection> for Select {
+    fn from(selection: Selection) -> Self {
+        let Selection { regex, include, exclude } = selection;
+        Self { regex, include, exclude }
+    }
+}
+
+/// What happens to a target that is already there.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Exists {
+    /// It is replaced
+    Overwrite,
+    /// It stays, and counts as skipped
+    Skip,
+    /// It stays, and the file fails
+    Error,
+}
+
+impl From<Exists> for IfExists {
+    fn from(exists: Exists) -> Self {
+        match exists {
+            Exists::Overwrite => Self::Overwrite,
+            Exists::Skip => Self::Skip,
+            Exists::Error => Self::Error,
+        }
+    }
+}
+
+/// What the store does with what it is sent.
+#[derive(Debug, Args)]
+pub(crate) struct Sent {
+    /// Encryption at the store: its own keys, or a key service's
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, default_missing_value = "s3")]
+    pub(crate) sse: Option<Sse>,
+    /// The key service's key; its default key without
+    #[arg(long, value_name = "KEY", requires = "sse")]
+    pub(crate) sse_kms_key_id: Option<String>,
+    /// The storage class, as the store names it
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) storage_class: Option<String>,
+    /// The content type; by file name extension without
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// How the store checks what it is sent
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = UploadChecksum::Auto)]
+    pub(crate) upload_checksum: UploadChecksum,
+}
+
+/// How the store checks what it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UploadChecksum {
+    /// The best way that the store takes
+    Auto,
+    /// CRC64NVME behind the bytes, or before them; nothing less
+    Trailer,
+    /// CRC64NVME before the bytes; nothing less
+    Header,
+    /// MD5 before the bytes; nothing else
+    ContentMd5,
+    /// Nothing
+    None,
+}
+
+impl From<UploadChecksum> for ChecksumChoice {
+    fn from(checksum: UploadChecksum) -> Self {
+        match checksum {
+            UploadChecksum::Auto => Self::Auto,
+            UploadChecksum::Trailer => Self::Trailer,
+            UploadChecksum::Header => Self::Header,
+            UploadChecksum::ContentMd5 => Self::ContentMd5,
+            UploadChecksum::None => Self::None,
+        }
+    }
+}
+
+/// Encryption at the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sse {
+    /// The store's own keys (AES256)
+    S3,
+    /// A key of the key service
+    Kms,
+}
+
+impl Sent {
+    /// What the store is told; a key only goes with the key service.
+    pub(crate) fn options(self, request_payer: bool) -> Result<StoreOptions, Error> {
+        let encryption = match (self.sse, self.sse_kms_key_id) {
+            (Some(Sse::S3), Some(_)) => {
+                let sentence = "--sse-kms-key-id goes with --sse kms";
+                return Err(Error::new(ErrorKind::Usage, sentence));
+            }
+            (Some(Sse::S3), None) => Some(Encryption::S3),
+            (Some(Sse::Kms), key) => Some(Encryption::Kms(key)),
+            (None, _) => None,
+        };
+        let (storage_class, content_type) = (self.storage_class, self.content_type);
+        Ok(StoreOptions { request_payer, encryption, storage_class, content_type })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -65,9 +241,8 @@ pub(crate) struct List {
     pub(crate) remote: String,
     /// Write the keys to this file instead of the terminal
     pub(crate) local: Option<PathBuf>,
-    /// Keep only keys whose path below the prefix matches from its start on
-    #[arg(short = 'x', long)]
-    pub(crate) regex: Option<String>,
+    #[command(flatten)]
+    pub(crate) select: Selection,
     /// List below this prefix of the remote
     #[arg(short, long)]
     pub(crate) prefix: Option<String>,
@@ -83,9 +258,17 @@ pub(crate) struct List {
 
 #[derive(Debug, Args)]
 pub(crate) struct Transfer {
-    /// Keep only files whose path below the prefix matches from its start on
-    #[arg(short = 'x', long)]
-    pub(crate) regex: Option<String>,
+    #[command(flatten)]
+    pub(crate) select: Selection,
+    /// What happens to a target that is already there
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Exists::Overwrite)]
+    pub(crate) if_exists: Exists,
+    /// Tell what would happen, and move nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Bytes a second over all connections, at most, as 10MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) limit_rate: Option<usize>,
     /// Accepted for compatibility, without effect: the engine finds its own
     /// parallelism
     #[arg(short, long)]
@@ -107,6 +290,21 @@ pub(crate) struct Common {
     /// the user's own
     #[arg(long, value_name = "FILE")]
     pub(crate) config_file: Option<PathBuf>,
+    /// The region to sign for, before every other source
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// PEM certificates to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_bundle: Option<PathBuf>,
+    /// Take any certificate: the peer may be anybody
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Send requests unsigned
+    #[arg(long)]
+    pub(crate) no_sign_request: bool,
+    /// Whoever asks pays, and that is you
+    #[arg(long)]
+    pub(crate) request_payer: bool,
     /// How bytes are moved
     #[arg(long, value_enum, default_value_t = Io::Auto)]
     pub(crate) io: Io,

@@ -18,6 +18,7 @@ mod data;
 mod exit;
 mod flags;
 mod interrupt;
+mod manual;
 mod progress;
 mod show;
 
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use exit::Exit;
+pub use manual::flag_tables;
 
 /// Runs the command with `args`, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -46,8 +48,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     start_log();
-    let flags::Topic::Data(data) = flags.topic;
-    data::run(data)
+    match flags.topic {
+        flags::Topic::Data(data) => data::run(data),
+        flags::Topic::Completions { shell } => manual::completions(shell),
+        flags::Topic::Man { dir } => manual::pages(dir.as_deref()),
+    }
 }
 
 /// `RUST_LOG` opens the engine's log, on stderr; without it the report says

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use osmo_engine::{Progress, units};
 
 /// Between two lines; a log that is kept should not be made of them.
@@ -25,9 +25,9 @@ impl Meter {
             return Self::Lines { last: None, said: None };
         }
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let template = "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
+        let template = "{bar:30} {bytes}/{total_bytes} {rate} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         Self::Bar(bar)
     }
@@ -73,6 +73,17 @@ impl Meter {
 fn files(progress: &Progress) -> String {
     let open = if progress.planned { "" } else { "+" };
     format!("{}/{}{open} files", progress.files_done, progress.files_total)
+}
+
+/// Bytes a second since the start; nothing in the first second, when a burst
+/// into empty buffers would pass for a rate.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let elapsed = state.elapsed();
+    if elapsed >= LINE_EVERY {
+        let rate = u128::from(state.pos()) * 1_000 / elapsed.as_millis().max(1);
+        let rate = units::bytes(u64::try_from(rate).unwrap_or(u64::MAX));
+        let _ = write!(out, "{rate}/s");
+    }
 }
 
 /// One line on stderr; a reader that went away is no reason to fail.

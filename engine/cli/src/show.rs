@@ -34,3 +34,25 @@ pub(crate) fn summary(verb: &str, report: &Report) -> String {
     }
     line
 }
+
+/// The line at the end of a dry run.
+pub(crate) fn rehearsal(verb: &str, report: &Report) -> String {
+    let mut line = format!(
+        "dry run: {}, {}, would be {verb}",
+        files(report.files_planned),
+        bytes(report.bytes_planned)
+    );
+    if report.files_skipped > 0 {
+        line.push_str(&format!("; {} already there", report.files_skipped));
+    }
+    line
+}
+
+/// The line at the end of a deletion.
+pub(crate) fn deleted(report: &Report) -> String {
+    let mut line = format!("deleted {} in {:.1} s", files(report.files_deleted), report.duration_s);
+    if report.failures_total > 0 {
+        line.push_str(&format!("; {} failed", report.failures_total));
+    }
+    line
+}

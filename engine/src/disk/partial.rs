@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::clock::Chance;
@@ -188,6 +188,32 @@ impl PartialFile {
         })?;
         self.renamed = true;
         Ok(())
+    }
+
+    /// Renames it to `name` in `folder` unless that name is taken; whether it
+    /// was free. Where the file system cannot say so in one step, the name is
+    /// looked for first.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn rename_new(mut self, folder: &Fd, name: &str) -> Result<bool> {
+        let to = super::c_path(name)?;
+        let flags = RenameFlags::NOREPLACE;
+        let renamed = rustix::fs::renameat_with(&*self.folder, &self.name, &**folder, &to, flags);
+        match renamed {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(false),
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                if rustix::fs::statat(&**folder, &to, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                    return Ok(false);
+                }
+                rustix::fs::renameat(&*self.folder, &self.name, &**folder, &to)
+                    .map_err(|errno| fault("publish", name, errno.into()))?;
+            }
+            Err(errno) => return Err(fault("publish", name, errno.into())),
+        }
+        self.renamed = true;
+        Ok(true)
     }
 }
 

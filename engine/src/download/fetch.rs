@@ -1,7 +1,11 @@
 //! Part → [`Fetched`]: a GET's body into leased buffers.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::SharedPace;
 use crate::mem::{Lease, Slice};
+use crate::ring::Ring;
 use crate::s3::{GetBody, GetHead, GetRequest};
 use crate::site::{Site, buffer};
 
@@ -17,6 +21,7 @@ pub struct Fetched {
 pub(super) struct Fetch<'a> {
     body: GetBody,
     lease: &'a Lease,
+    pace: Option<(Ring, Arc<SharedPace>)>,
     offset: u64,
     end: u64,
     failed: Option<Error>,
@@ -47,7 +52,8 @@ impl<'a> Fetch<'a> {
                 ),
             ));
         }
-        Ok(Self { body, lease, offset, end, failed: None })
+        let pace = site.pace.clone().map(|pace| (site.ring.clone(), pace));
+        Ok(Self { body, lease, pace, offset, end, failed: None })
     }
 
     pub(super) fn head(&self) -> &GetHead {
@@ -87,8 +93,10 @@ impl<'a> Fetch<'a> {
         let room = buffer.len().min(due);
         let mut filled = 0;
         while filled < room {
-            let (read, back) = self.body.read(buffer, filled..room).await;
+            let allowed = self.allowed(room - filled).await;
+            let (read, back) = self.body.read(buffer, filled..filled + allowed).await;
             buffer = back;
+            self.unused(allowed - read.as_ref().map_or(0, |count| *count));
             match read {
                 Ok(0) => {
                     self.failed = Some(Error::new(
@@ -106,6 +114,23 @@ impl<'a> Fetch<'a> {
         }
         self.offset += filled as u64;
         (filled, buffer)
+    }
+
+    /// How many of `wanted` bytes may be read now; waits for the job's pace.
+    async fn allowed(&self, wanted: usize) -> usize {
+        let Some((ring, pace)) = &self.pace else { return wanted };
+        let bytes = wanted.min(usize::try_from(pace.bite()).unwrap_or(usize::MAX));
+        let at = pace.take(bytes as u64, ring.now());
+        if at > ring.now() {
+            ring.sleep_until(at).await;
+        }
+        bytes
+    }
+
+    fn unused(&self, bytes: usize) {
+        if let Some((_, pace)) = &self.pace {
+            pace.give_back(bytes as u64);
+        }
     }
 
     /// Gives the connection back; only after `next` said `None`.

@@ -11,6 +11,7 @@ use crate::download::verify::{ObjectCheck, PartCheck, PartProof, Proof};
 use crate::download::{Downloads, LANES_MAX, Landed, plan, publish, resume, write};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::Retry;
+use crate::job::IfExists;
 use crate::mem::Lease;
 use crate::object::Object;
 use crate::part::{Cut, Part};
@@ -28,11 +29,19 @@ impl Downloads {
         if self.resume && resume::holds(&self.site.ring, &folder, object).await? {
             return Ok(Landed::Skipped);
         }
+        if self.if_exists != IfExists::Overwrite && publish::is_there(&folder, &object.path)? {
+            return publish::stays(self.if_exists, &object.path);
+        }
         drop(folder);
         let mut retry = Retry::new(self.site.policy);
         loop {
             let moved = Rc::new(Cell::new(0));
             let error = match self.attempt(object, &moved).await {
+                // Somebody else's file came first: these bytes are not there.
+                Ok(Landed::Skipped) => {
+                    self.site.tally.undone(moved.get());
+                    return Ok(Landed::Skipped);
+                }
                 Ok(landed) => return Ok(landed),
                 Err(error) => error,
             };
@@ -59,7 +68,7 @@ impl Downloads {
         } else {
             Parts::many(&parts).await?
         };
-        publish::publish(ring, &self.tree, file, &object.path, &proof).await
+        publish::publish(ring, &self.tree, file, &object.path, &proof, self.if_exists).await
     }
 }
 

@@ -119,8 +119,8 @@ impl Control {
             Job::Download(job) => tasks::download(job, given, orders, cancel).await,
             Job::Upload(job) => tasks::upload(job, given, orders, cancel).await,
             Job::List(job) => tasks::list(&job, given, &shared.tally, cancel).await,
-            Job::Delete(job) => tasks::delete(&job).await,
-            Job::Check(job) => tasks::check(&job).await,
+            Job::Delete(job) => tasks::delete(&job, given, &shared.tally, cancel).await,
+            Job::Check(job) => tasks::check(&job, given, &shared.tally, cancel).await,
         };
         if shared.tally.cancelled() {
             return Err(cancelled());

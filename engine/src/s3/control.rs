@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::checksum::Rung;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A boxed answer; local to the control thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
@@ -65,6 +65,15 @@ pub struct Completed {
     pub crc64nvme: Option<String>,
 }
 
+/// A key that a batch named and the store did not remove, and why not.
+#[derive(Debug)]
+pub struct Kept {
+    /// The whole key.
+    pub key: String,
+    /// The store's reason.
+    pub error: Error,
+}
+
 /// The control plane of one store.
 pub trait Control {
     /// Waits for credentials that the store has not refused; whether there
@@ -113,4 +122,15 @@ pub trait Control {
 
     /// Gives a multipart upload up; one that is already gone is fine.
     fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()>;
+
+    /// Removes up to 1,000 objects in one request, and answers with those that
+    /// are still there; a key without an object is fine. Not every store takes
+    /// batches.
+    fn delete_batch<'a>(&'a self, bucket: &'a str, keys: &'a [String]) -> Answer<'a, Vec<Kept>>;
+
+    /// Removes the object under exactly this key; no object is fine.
+    fn delete<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, ()>;
+
+    /// Whether the bucket answers to these credentials.
+    fn reach<'a>(&'a self, bucket: &'a str) -> Answer<'a, ()>;
 }

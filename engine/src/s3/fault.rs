@@ -109,7 +109,7 @@ impl Fault {
                 | "AuthorizationHeaderMalformed"
                 | "IllegalLocationConstraintException",
             ) => ErrorKind::Config,
-            Some("NotImplemented") => ErrorKind::Unsupported,
+            Some("NotImplemented" | "MethodNotAllowed") => ErrorKind::Unsupported,
             _ => self.kind_of_status(),
         }
     }

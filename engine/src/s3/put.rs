@@ -38,6 +38,9 @@ pub struct PutRequest {
     pub proof: Proof,
     /// Sent with whole objects, unless the store's options name another.
     pub content_type: Option<String>,
+    /// Refuse to replace an object (`If-None-Match: *`); refused with
+    /// [`ErrorKind::Exists`].
+    pub only_new: bool,
 }
 
 /// What the store answered.
@@ -59,6 +62,7 @@ pub struct Put {
     key: Arc<str>,
     left: u64,
     body_bytes: u64,
+    only_new: bool,
     trailed: bool,
     signed: Signed,
     /// Where the head was, and TLS seals into; `None` while a write is under
@@ -150,8 +154,7 @@ impl Put {
                 // and close once they have said so.
                 response.abandon();
             }
-            let (refusal, scratch) = self.explain(response).await;
-            return (Err(refusal), scratch);
+            return self.refused(response).await;
         }
         let etag = head.field("etag").map(str::to_owned);
         let done = PutDone { etag, checksums: checksums(head) };
@@ -170,12 +173,17 @@ impl Put {
         if (200..300).contains(&response.head().status) {
             return (Err(self.lost(NetError::Unanswered)), response.finish());
         }
-        let (refusal, buffer) = self.explain(response).await;
-        (Err(refusal), buffer)
+        self.refused(response).await
     }
 
-    async fn explain(&self, response: Response) -> (Error, Buffer) {
-        self.store.explain(response, self.subject(), &self.signed).await
+    async fn refused<T>(&self, response: Response) -> (Result<T>, Buffer) {
+        let taken = self.only_new && response.head().status == 412;
+        let (refusal, buffer) = self.store.explain(response, self.subject(), &self.signed).await;
+        if taken {
+            let sentence = format!("{} is already in the store", self.subject());
+            return (Err(Error::new(ErrorKind::Exists, sentence)), buffer);
+        }
+        (Err(refusal), buffer)
     }
 
     async fn answer(&self, scratch: Buffer) -> std::result::Result<Response, (NetError, Buffer)> {
@@ -251,6 +259,7 @@ impl Store {
                         key: Arc::clone(&request.key),
                         left: request.body_bytes,
                         body_bytes: request.body_bytes,
+                        only_new: request.only_new,
                         trailed: false,
                         signed,
                         scratch: Some(scratch),
@@ -291,6 +300,7 @@ impl Store {
     fn put_fields(&self, request: &PutRequest) -> Vec<(&'static str, String)> {
         let mut fields = checked(request);
         fields.extend(self.payer());
+        fields.extend(request.only_new.then(|| ("if-none-match", "*".to_owned())));
         if request.part.is_some() {
             return fields;
         }

@@ -1,5 +1,6 @@
 //! [`Control`] on the AWS SDK, whose own retries are off: one policy decides.
 
+mod delete;
 mod listing;
 mod outcome;
 mod whole;
@@ -25,7 +26,7 @@ use super::Contact;
 use super::aws;
 use super::checksum::Rung;
 use super::client::http_client;
-use super::control::{Answer, Completed, Control, ObjectInfo, Page, PartDone};
+use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use super::verdict::Signed;
 use crate::error::{ErrorKind, Result};
@@ -279,6 +280,23 @@ impl Control for SdkControl {
                     fault => Err(fault),
                 },
             }
+        })
+    }
+
+    fn delete_batch<'a>(&'a self, bucket: &'a str, keys: &'a [String]) -> Answer<'a, Vec<Kept>> {
+        Box::pin(self.remove_batch(bucket, keys))
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.remove(bucket, key))
+    }
+
+    fn reach<'a>(&'a self, bucket: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let subject = Subject { bucket, key: "", permission: "s3:ListBucket" };
+            let (client, signed) = self.client();
+            let answer = client.head_bucket().bucket(bucket).send().await;
+            answer.map(|_| ()).map_err(|fault| self.outcome.error(fault, subject, &signed))
         })
     }
 }

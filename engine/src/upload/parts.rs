@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::digest::{Algorithm, Combined};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::Retry;
+use crate::job::IfExists;
 use crate::part::{Cut, Part};
 use crate::ring::Fd;
 use crate::s3::{PartDone, Proof, PutRequest, Rung};
@@ -31,7 +32,14 @@ impl Uploads {
         let fd = read::open(&self.site.ring, &self.root, order).await?;
         let cut = Cut::new(order.stamp.bytes, order.stamp.bytes.max(1), 1);
         let rung = self.site.store.checks().rung();
-        let lanes = Lanes { site: &self.site, order, fd: &fd, upload: None, rung };
+        let lanes = Lanes {
+            site: &self.site,
+            order,
+            fd: &fd,
+            upload: None,
+            rung,
+            only_new: self.if_exists != IfExists::Overwrite,
+        };
         let Some(part) = cut.part(1) else { return Err(no_plan()) };
         Ok(lanes.part(part).await?.confirmed)
     }
@@ -55,8 +63,14 @@ impl Uploads {
                 let (site, order, fd) = (self.site.clone(), order.clone(), Rc::clone(&fd));
                 let (upload, done) = (Arc::clone(upload), Rc::clone(&done));
                 self.site.ring.spawn(async move {
-                    let upload = Some(&upload);
-                    let lanes = Lanes { site: &site, order: &order, fd: &fd, upload, rung };
+                    let lanes = Lanes {
+                        site: &site,
+                        order: &order,
+                        fd: &fd,
+                        upload: Some(&upload),
+                        rung,
+                        only_new: false,
+                    };
                     lanes.lane(cut, &done).await
                 })
             })
@@ -131,6 +145,8 @@ struct Lanes<'a> {
     fd: &'a Fd,
     upload: Option<&'a Arc<str>>,
     rung: Rung,
+    /// Whether an object that is there stays.
+    only_new: bool,
 }
 
 impl Lanes<'_> {
@@ -159,9 +175,10 @@ impl Lanes<'_> {
         let mut rung = self.first();
         let mut sealed = seal::seal(site, self.fd, order, &lease, part.range, rung).await?;
         read::unchanged(self.fd, order)?;
+        let mut only_new = self.only_new;
         let mut retry = Retry::new(site.policy);
         loop {
-            let request = self.request(part, sealed.proof(rung)?)?;
+            let request = PutRequest { only_new, ..self.request(part, sealed.proof(rung)?)? };
             let (sent, back) =
                 send(site, self.fd, order, &lease, scratch, &request, &mut sealed).await;
             scratch = back.map_or_else(|| buffer(&lease), Ok)?;
@@ -179,6 +196,11 @@ impl Lanes<'_> {
             if error.class() == RetryClass::Checksum {
                 rung = self.below(rung, error)?;
                 sealed = seal::reseal(site, self.fd, order, &lease, sealed, rung).await?;
+                continue;
+            }
+            // A store without conditions: it was asked for the object before.
+            if only_new && error.kind() == ErrorKind::Unsupported {
+                only_new = false;
                 continue;
             }
             site.again(&order.key, &mut retry, false, error).await?;
@@ -232,6 +254,7 @@ impl Lanes<'_> {
             body_bytes: part.range.len(),
             proof,
             content_type: whole.then(|| content_type(&self.order.key).to_owned()),
+            only_new: self.only_new,
         })
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn send(
     };
     let body = match sealed.held.take() {
         Some(slices) => {
-            let (body, slices) = held(&mut put, slices).await;
+            let (body, slices) = held(site, &mut put, slices).await;
             // An early answer was read into one of the buffers: another
             // attempt reads the file again.
             sealed.held = body.is_ok().then_some(slices);
@@ -72,12 +72,13 @@ pub(super) async fn send(
 
 /// Each buffer comes back from the wire to its place, for another attempt;
 /// after a failure their content is not to be relied on.
-async fn held(put: &mut Put, slices: Vec<Slice>) -> (Result<()>, Vec<Slice>) {
+async fn held(site: &Site, put: &mut Put, slices: Vec<Slice>) -> (Result<()>, Vec<Slice>) {
     let mut kept = Vec::with_capacity(slices.len());
     let mut slices = slices.into_iter();
     let mut ended = Ok(());
     while ended.is_ok() {
         let Some(Slice { buffer, start, end }) = slices.next() else { break };
+        site.paced((end - start) as u64).await;
         let (written, buffer) = put.write(Slice { buffer, start, end }).await;
         kept.push(Slice { buffer, start, end });
         ended = written;
@@ -111,6 +112,7 @@ async fn again(
             unchanged(fd, order)?;
         }
         for slice in loaded.slices {
+            site.paced((slice.end - slice.start) as u64).await;
             put.write(slice).await.0?;
         }
     }

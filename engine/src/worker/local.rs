@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::desk::cancelled;
 use crate::download::Downloads;
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::SharedPace;
 use crate::ring::Ring;
 use crate::s3::Store;
 use crate::site::Site;
@@ -26,6 +27,13 @@ impl Brief {
         };
         Store::new(ring.clone(), contact.clone())
     }
+
+    pub(super) fn pace(&self) -> Option<Arc<SharedPace>> {
+        match self {
+            Self::Download(brief) => brief.pace.clone(),
+            Self::Upload(brief) => brief.pace.clone(),
+        }
+    }
 }
 
 /// The stages of one job on this shard.
@@ -38,7 +46,7 @@ impl Side {
     pub(super) fn join(site: Site, brief: &Brief, shard: usize) -> Result<Self> {
         match brief {
             Brief::Download(brief) => Downloads::join(site, brief, shard).map(Self::Down),
-            Brief::Upload(_) => Uploads::join(site).map(Self::Up),
+            Brief::Upload(brief) => Uploads::join(site, brief.if_exists).map(Self::Up),
         }
     }
 }

@@ -116,6 +116,7 @@ fn a_put_goes_through_the_proxy_and_the_connection_is_used_again() {
                 body_bytes: 5,
                 proof: Proof::Header("AAAAAAAAAAA=".to_owned()),
                 content_type: None,
+                only_new: false,
             };
             let mut put = store.put(&request, scratch).await.map_err(|(error, _)| error).unwrap();
             buffer[..5].copy_from_slice(b"hello");

@@ -118,6 +118,7 @@ pub(crate) fn put_request(bytes: u64) -> PutRequest {
         body_bytes: bytes,
         proof: Proof::Header("AAAAAAAAAAA=".to_owned()),
         content_type: Some("text/plain".to_owned()),
+        only_new: false,
     }
 }
 

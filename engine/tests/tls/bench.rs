@@ -113,6 +113,7 @@ pub(crate) async fn put(bench: &Bench, key: &str, count: usize) -> Result<PutDon
         body_bytes: (count * BUFFER_BYTES) as u64,
         proof: Proof::Header("AAAAAAAAAAA=".to_owned()),
         content_type: None,
+        only_new: false,
     };
     let put = bench.store.put(&request, bench.buffer()).await;
     let mut put = put.map_err(|(fault, _)| fault)?;

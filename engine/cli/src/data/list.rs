@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use osmo_engine::job::{Select, StoreOptions};
+use osmo_engine::job::StoreOptions;
 use osmo_engine::{Error, ErrorKind, Job, ListJob, ListedObject};
 
 use crate::flags::List;
@@ -88,9 +88,9 @@ pub(super) fn run(flags: List) -> Result<(), Error> {
     let engine = super::start(&flags.common)?;
     let handle = engine.submit(Job::List(ListJob {
         remote,
-        select: Select::regex(flags.regex),
+        select: flags.select.into(),
         recursive: flags.recursive,
-        store: StoreOptions::default(),
+        store: StoreOptions { request_payer: flags.common.request_payer, ..Default::default() },
         access: None,
         each: Arc::new(move |object: ListedObject| lock(&into).add(&object)),
     }));

@@ -1,14 +1,15 @@
 //! Downloads and uploads.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use osmo_engine::job::Select;
+use osmo_engine::job::{IfExists, Select, StoreOptions};
 use osmo_engine::report::JobEvent;
 use osmo_engine::{DownloadJob, Error, ErrorKind, Job, JobHandle, Report, UploadJob};
 
+use super::rehearsal::Rehearsal;
 use crate::benchmark::{self, Direction};
 use crate::flags::{Common, Download, Transfer, Upload};
 use crate::progress::Meter;
@@ -19,60 +20,116 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Events that wait to be printed; more are dropped, for the report counts
 /// them all.
-const EVENTS_MAX: usize = 256;
+pub(super) const EVENTS_MAX: usize = 256;
 
 /// What the engine tells the terminal.
-enum News {
+pub(super) enum News {
     Event(JobEvent),
     Ended(Result<Report, Error>),
 }
 
 pub(super) fn download(flags: Download) -> Result<(), Error> {
-    let Download { remote, local, resume, mut transfer, common } = flags;
+    let Download { remote, local, resume, transfer, common } = flags;
     let engine = super::start(&common)?;
     let (tell, news) = sync_channel(EVENTS_MAX);
+    let (conduct, select) = Conduct::of(transfer);
     let job = DownloadJob {
         remote,
         local,
-        select: Select::regex(transfer.regex.take()),
+        select,
         resume,
-        observer: Some(observer(tell.clone())),
+        if_exists: conduct.if_exists,
+        dry_run: conduct.dry_run,
+        limit_bytes_per_s: conduct.limit_bytes_per_s,
+        store: StoreOptions { request_payer: common.request_payer, ..StoreOptions::default() },
+        observer: Some(observer(tell.clone(), conduct.rehearsal(&common))),
         ..DownloadJob::default()
     };
     let handle = engine.submit(Job::Download(job));
-    finish(handle, tell, &news, (&transfer, &common), Direction::Download)
+    finish(handle, tell, &news, (&conduct, &common), Direction::Download)
 }
 
 pub(super) fn upload(flags: Upload) -> Result<(), Error> {
-    let Upload { remote, local, mut transfer, common } = flags;
-    let engine = super::start(&common)?;
+    let Upload { remote, local, sent, transfer, common } = flags;
+    let checksum = sent.upload_checksum.into();
+    let store = sent.options(common.request_payer)?;
+    let engine = super::start_checking(&common, checksum)?;
     let (tell, news) = sync_channel(EVENTS_MAX);
+    let (conduct, select) = Conduct::of(transfer);
     let job = UploadJob {
         remote,
         local,
-        select: Select::regex(transfer.regex.take()),
-        observer: Some(observer(tell.clone())),
+        select,
+        if_exists: conduct.if_exists,
+        dry_run: conduct.dry_run,
+        limit_bytes_per_s: conduct.limit_bytes_per_s,
+        store,
+        observer: Some(observer(tell.clone(), conduct.rehearsal(&common))),
         ..UploadJob::default()
     };
     let handle = engine.submit(Job::Upload(job));
-    finish(handle, tell, &news, (&transfer, &common), Direction::Upload)
+    finish(handle, tell, &news, (&conduct, &common), Direction::Upload)
 }
 
-fn observer(tell: SyncSender<News>) -> osmo_engine::job::Observer {
+/// Tells `tell` of everything but a dry run's lines, which are its result and
+/// are written at once.
+pub(super) fn observer(
+    tell: SyncSender<News>,
+    rehearsal: Option<Rehearsal>,
+) -> osmo_engine::job::Observer {
     std::sync::Arc::new(move |event| {
+        if let (JobEvent::Would { action, key, bytes }, Some(rehearsal)) = (&event, &rehearsal) {
+            return rehearsal.line(*action, key, *bytes);
+        }
         // Called on an engine thread, which must not wait for a terminal.
         let _ = tell.try_send(News::Event(event));
     })
+}
+
+/// How a transfer is done, from its flags.
+struct Conduct {
+    if_exists: IfExists,
+    dry_run: bool,
+    limit_bytes_per_s: Option<u64>,
+    benchmark_out: Option<PathBuf>,
+}
+
+impl Conduct {
+    fn of(flags: Transfer) -> (Self, Select) {
+        let conduct = Self {
+            if_exists: flags.if_exists.into(),
+            dry_run: flags.dry_run,
+            limit_bytes_per_s: flags.limit_rate.map(|bytes| bytes as u64),
+            benchmark_out: flags.benchmark_out,
+        };
+        (conduct, flags.select.into())
+    }
+
+    fn rehearsal(&self, common: &Common) -> Option<Rehearsal> {
+        self.dry_run.then(|| Rehearsal::new(common))
+    }
 }
 
 fn finish(
     handle: JobHandle,
     tell: SyncSender<News>,
     news: &Receiver<News>,
-    (flags, common): (&Transfer, &Common),
+    (flags, common): (&Conduct, &Common),
     direction: Direction,
 ) -> Result<(), Error> {
     let start_ms = benchmark::now_ms();
+    let report = watch(handle, tell, news, common)?;
+    conclude(&report, (flags, common), direction, start_ms)?;
+    report.outcome().map(|_| ())
+}
+
+/// Shows a job until it ends.
+pub(super) fn watch(
+    handle: JobHandle,
+    tell: SyncSender<News>,
+    news: &Receiver<News>,
+    common: &Common,
+) -> Result<Report, Error> {
     interrupt::cancels(handle.canceller());
     let progress = handle.watcher();
     std::thread::Builder::new()
@@ -94,9 +151,7 @@ fn finish(
         }
     };
     meter.clear();
-    let report = ended?;
-    conclude(&report, (flags, common), direction, start_ms)?;
-    report.outcome().map(|_| ())
+    ended
 }
 
 fn tell_event(meter: &Meter, event: &JobEvent, quiet: bool) {
@@ -111,13 +166,13 @@ fn tell_event(meter: &Meter, event: &JobEvent, quiet: bool) {
             ));
         }
         JobEvent::Note(note) if !quiet => meter.line(&format!("note: {note}")),
-        JobEvent::Retry { .. } | JobEvent::Note(_) => {}
+        JobEvent::Retry { .. } | JobEvent::Note(_) | JobEvent::Would { .. } => {}
     }
 }
 
 fn conclude(
     report: &Report,
-    (flags, common): (&Transfer, &Common),
+    (flags, common): (&Conduct, &Common),
     direction: Direction,
     start_ms: u64,
 ) -> Result<(), Error> {
@@ -140,7 +195,8 @@ fn conclude(
             Direction::Download => "downloaded",
             Direction::Upload => "uploaded",
         };
-        let line = show::summary(verb, report);
+        let line =
+            if flags.dry_run { show::rehearsal(verb, report) } else { show::summary(verb, report) };
         writeln!(out, "{line}").map_err(|error| local("print the report", error))?;
     }
     Ok(())

@@ -91,6 +91,12 @@ impl Outcome {
         }
     }
 
+    /// What a refusal within an answer means.
+    pub(super) fn refused(&self, fault: Fault, subject: Subject<'_>, signed: &Signed) -> Error {
+        let Contact { endpoint, credentials, .. } = &self.contact;
+        verdict(fault, endpoint, credentials, signed, subject)
+    }
+
     /// A success that is none.
     pub(super) fn protocol(&self, what: &str, subject: Subject<'_>) -> Error {
         let url = self.contact.endpoint.url();
