@@ -2,9 +2,11 @@
 //! coreutils compare, and servers.
 
 pub mod interpose;
+pub mod outside;
 pub mod program;
 pub mod skip;
 pub mod store;
+pub mod stores;
 pub mod tree;
 
 /// Runs each named function once with every driver that a process can be told
