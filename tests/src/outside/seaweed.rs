@@ -22,7 +22,7 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// The shell gets SIGTERM when the test program is gone, however it went, and
 /// takes the server and its folder with it.
 const KEEPER: &str = "
-trap 'kill -KILL $!; wait; rm -rf \"$DIR\"; exit' TERM INT HUP
+trap 'trap : TERM INT HUP; kill -KILL $!; wait; rm -rf \"$DIR\"; exit' TERM INT HUP
 \"$@\" >\"$DIR/log\" 2>&1 & wait
 ";
 
@@ -130,7 +130,8 @@ fn command(weed: &Path, folder: &Path, authority: &Authority, ports: [u16; 8]) -
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "sh", "-c", KEEPER, "sh"]).arg(weed);
     command.args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
-    command.args(["-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=64"]);
+    // Each bucket takes seven volumes at once; they are sparse.
+    command.args(["-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=4000"]);
     command.args(["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
     for (name, port) in [
         ("s3.port", http),
