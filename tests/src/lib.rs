@@ -4,9 +4,11 @@
 pub mod fault_server;
 pub mod interpose;
 pub mod issuer;
+pub mod outside;
 pub mod program;
 pub mod skip;
 pub mod store;
+pub mod stores;
 pub mod tree;
 
 /// Runs each named function once with every driver that a process can be told

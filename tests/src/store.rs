@@ -71,7 +71,11 @@ impl TestStore {
         Ok(())
     }
 
-    fn put_file(&self, bucket: &str, key: &str, path: &Path) -> Result<()> {
+    /// Puts the bytes of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`TestStore::put`].
+    pub fn put_file(&self, bucket: &str, key: &str, path: &Path) -> Result<()> {
         let mut writer = self.files.put(bucket, key)?;
         let mut file = std::fs::File::open(path)?;
         let mut block = vec![0; 1 << 20];

@@ -1,4 +1,4 @@
-//! `osmo data upload` to the embedded store, read back and compared by
+//! `osmo data upload` to every store that takes it, read back and compared by
 //! `sha256sum` and `md5sum`.
 
 #![allow(clippy::unwrap_used)]
@@ -11,39 +11,42 @@ use std::process::{Command, Output};
 
 use osmo_tests::program::Programs;
 use osmo_tests::store::TestStore;
-use osmo_tests::{tree, under_both_drivers};
+use osmo_tests::stores::Place;
+use osmo_tests::{on_stores, tree};
 
 const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
 
-under_both_drivers!(
-    a_tree_comes_back_as_it_was,
-    names_keep_or_leave_the_folder,
-    a_large_file_goes_in_parts,
-    what_cannot_be_read_fails_alone,
-    an_empty_folder_uploads_nothing,
-);
-
-fn run(store: &TestStore, driver: &str, args: &[&OsStr]) -> Output {
-    PROGRAMS.data(store.access(), driver, args).output().unwrap()
+on_stores! {
+    [embedded, seaweedfs, seaweedfs_https] => {
+        a_tree_comes_back_as_it_was,
+        names_keep_or_leave_the_folder,
+        a_large_file_goes_in_parts,
+        what_cannot_be_read_fails_alone,
+        an_empty_folder_uploads_nothing,
+    }
 }
 
-fn upload(store: &TestStore, driver: &str, url: &str, from: &Path) {
-    let output = run(store, driver, &["upload".as_ref(), url.as_ref(), from.as_os_str()]);
+fn run(place: &Place, driver: &str, args: &[&OsStr]) -> Output {
+    place.data(PROGRAMS, driver, args).output().unwrap()
+}
+
+fn upload(place: &Place, driver: &str, url: &str, from: &Path) {
+    let output = run(place, driver, &["upload".as_ref(), url.as_ref(), from.as_os_str()]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Downloads everything of a bucket into a fresh folder.
-fn back(store: &TestStore, bucket: &str) -> tempfile::TempDir {
+fn back(place: &Place) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("s3://{bucket}");
+    let url = place.url("");
     let output =
-        run(store, "epoll", &["download".as_ref(), url.as_ref(), folder.path().as_os_str()]);
+        run(place, "epoll", &["download".as_ref(), url.as_ref(), folder.path().as_os_str()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder
 }
 
-fn keys(store: &TestStore, driver: &str, url: &str) -> Vec<String> {
-    let output = run(store, driver, &["list".as_ref(), url.as_ref(), "-r".as_ref()]);
+fn keys(place: &Place, driver: &str, url: &str) -> Vec<String> {
+    let output = run(place, driver, &["list".as_ref(), url.as_ref(), "-r".as_ref()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -54,7 +57,7 @@ fn keys(store: &TestStore, driver: &str, url: &str) -> Vec<String> {
     lines
 }
 
-fn a_tree_comes_back_as_it_was(driver: &str) {
+fn a_tree_comes_back_as_it_was(place: &mut Place, driver: &str) {
     let source = tempfile::tempdir().unwrap();
     for (name, bytes) in [
         ("empty", 0),
@@ -66,44 +69,38 @@ fn a_tree_comes_back_as_it_was(driver: &str) {
     ] {
         tree::random_file(&source.path().join(name), bytes, bytes).unwrap();
     }
-    let store = TestStore::start("tree").unwrap();
+    upload(place, driver, &place.url(""), &source.path().join("*"));
 
-    upload(&store, driver, "s3://tree/", &source.path().join("*"));
-
-    let copy = back(&store, "tree");
+    let copy = back(place);
     assert_eq!(tree::sha256sums(copy.path()).unwrap(), tree::sha256sums(source.path()).unwrap());
 }
 
-fn names_keep_or_leave_the_folder(driver: &str) {
+fn names_keep_or_leave_the_folder(place: &mut Place, driver: &str) {
     let source = tempfile::tempdir().unwrap();
     let folder = source.path().join("a/b/c");
     fs::create_dir_all(folder.join("d")).unwrap();
     fs::write(folder.join("d/1.txt"), "one").unwrap();
-    let store = TestStore::start("names").unwrap();
-
-    upload(&store, driver, "s3://names/kept", &folder);
-    upload(&store, driver, "s3://names/left", &folder.join("*"));
-    upload(&store, driver, "s3://names/file", &folder.join("d/1.txt"));
+    upload(place, driver, &place.url("kept"), &folder);
+    upload(place, driver, &place.url("left"), &folder.join("*"));
+    upload(place, driver, &place.url("file"), &folder.join("d/1.txt"));
 
     assert_eq!(
-        keys(&store, driver, "s3://names/"),
+        keys(place, driver, &place.url("")),
         ["file/1.txt", "kept/c/d/1.txt", "left/d/1.txt"]
     );
 }
 
-fn a_large_file_goes_in_parts(driver: &str) {
+fn a_large_file_goes_in_parts(place: &mut Place, driver: &str) {
     let source = tempfile::tempdir().unwrap();
     let file = source.path().join("large.bin");
     tree::random_file(&file, (80 << 20) + 4321, 3).unwrap();
-    let store = TestStore::start("parts").unwrap();
+    upload(place, driver, &place.url(""), &file);
 
-    upload(&store, driver, "s3://parts/", &file);
-
-    let copy = back(&store, "parts");
+    let copy = back(place);
     assert_eq!(tree::sha256sums(copy.path()).unwrap(), tree::sha256sums(source.path()).unwrap());
 }
 
-fn what_cannot_be_read_fails_alone(driver: &str) {
+fn what_cannot_be_read_fails_alone(place: &mut Place, driver: &str) {
     let source = tempfile::tempdir().unwrap();
     fs::write(source.path().join("good"), "good").unwrap();
     fs::write(source.path().join("target"), "linked").unwrap();
@@ -115,24 +112,21 @@ fn what_cannot_be_read_fails_alone(driver: &str) {
     fs::write(source.path().join("folder/inside"), "inside").unwrap();
     symlink("folder", source.path().join("folder-link")).unwrap();
     fs::set_permissions(source.path().join("target"), fs::Permissions::from_mode(0o644)).unwrap();
-    let store = TestStore::start("partly").unwrap();
-
     let from = source.path().join("*");
-    let output =
-        run(&store, driver, &["upload".as_ref(), "s3://partly/".as_ref(), from.as_os_str()]);
+    let url = place.url("");
+    let output = run(place, driver, &["upload".as_ref(), url.as_ref(), from.as_os_str()]);
 
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("dangling") && said.contains("fifo"), "{said}");
-    assert_eq!(keys(&store, driver, "s3://partly/"), ["folder/inside", "good", "link", "target"]);
-    assert_eq!(fs::read(back(&store, "partly").path().join("link")).unwrap(), b"linked");
+    assert_eq!(keys(place, driver, &place.url("")), ["folder/inside", "good", "link", "target"]);
+    assert_eq!(fs::read(back(place).path().join("link")).unwrap(), b"linked");
 }
 
-fn an_empty_folder_uploads_nothing(driver: &str) {
+fn an_empty_folder_uploads_nothing(place: &mut Place, driver: &str) {
     let source = tempfile::tempdir().unwrap();
-    let store = TestStore::start("empty").unwrap();
-    upload(&store, driver, "s3://empty/", &source.path().join("*"));
-    assert!(keys(&store, driver, "s3://empty/").is_empty());
+    upload(place, driver, &place.url(""), &source.path().join("*"));
+    assert!(keys(place, driver, &place.url("")).is_empty());
 }
 
 #[test]
@@ -141,8 +135,14 @@ fn a_listing_for_machines_is_one_object_a_line() {
     store.put("lines", "p/a", b"four").unwrap();
     store.put("lines", "p/b \"c\"", b"").unwrap();
 
-    let output =
-        run(&store, "auto", &["list".as_ref(), "s3://lines/p/".as_ref(), "--json".as_ref()]);
+    let output = PROGRAMS
+        .data(
+            store.access(),
+            "auto",
+            &["list".as_ref(), "s3://lines/p/".as_ref(), "--json".as_ref()],
+        )
+        .output()
+        .unwrap();
 
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -177,7 +177,8 @@ fn etags_are_those_of_md5sum() {
     let file = source.path().join("file");
     tree::random_file(&file, 1_000_000, 11).unwrap();
     let store = TestStore::start("etag").unwrap();
-    upload(&store, "auto", "s3://etag/", &file);
+    let args: [&OsStr; 3] = ["upload".as_ref(), "s3://etag/".as_ref(), file.as_os_str()];
+    assert!(PROGRAMS.data(store.access(), "auto", &args).status().unwrap().success());
 
     let sum = Command::new("md5sum").arg(&file).output().unwrap();
     let expected = String::from_utf8(sum.stdout).unwrap()[..32].to_owned();
