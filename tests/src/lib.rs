@@ -2,6 +2,7 @@
 //! coreutils compare, and servers.
 
 pub mod interpose;
+pub mod model_server;
 pub mod program;
 pub mod skip;
 pub mod store;
