@@ -21,7 +21,7 @@ const PSS_EVERY: u32 = 8;
 /// What is needed to run a command.
 pub(crate) struct Bench<'a> {
     /// The command's whole environment.
-    pub(crate) environment: &'a [(OsString, OsString)],
+    pub(crate) environment: Vec<(OsString, OsString)>,
     /// Where its output goes.
     pub(crate) log: &'a Path,
     /// The CPU that it is kept on.

@@ -1,6 +1,7 @@
 //! What is moved: trees of files that a seed makes, so that every server has
 //! the same bytes.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -46,6 +47,12 @@ impl Scale {
     /// As a number.
     pub(crate) fn ratio(self) -> f64 {
         self.0 as f64 / FULL as f64
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / FULL, self.0 % FULL)
     }
 }
 
@@ -132,6 +139,13 @@ impl Source {
         };
         let bytes = set.bytes_total();
         Ok(Self { workload, set, root, sums, bytes })
+    }
+
+    /// The same without a tree, for a server that makes its bytes up.
+    pub(crate) fn imagined(workload: Workload, scale: Scale) -> Self {
+        let set = workload.dataset(scale);
+        let bytes = set.bytes_total();
+        Self { workload, set, root: PathBuf::new(), sums: String::new(), bytes }
     }
 }
 
