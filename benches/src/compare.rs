@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::cli::absolute;
 use crate::measure::Bench;
 use crate::peer::{Direction, Order, Peer, Places};
 use crate::record::{Case, LeftOut, Place, Record, Run, Why};
-use crate::server::{Ground, Kind, Running, certificates};
+use crate::server::{Ground, Kind, Running};
 use crate::workload::{Scale, Source, Workload};
 use crate::{environment, report, say, verify};
 
@@ -72,6 +73,9 @@ pub(crate) struct Flags {
     /// A peer that takes longer has one run that counts
     #[arg(long, default_value_t = 60)]
     slow_s: u64,
+    /// No further table is begun after so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
     /// A peer that is not installed is no error
     #[arg(long)]
     skip_missing: bool,
@@ -107,7 +111,9 @@ pub(crate) fn main(flags: &Flags) -> Result<ExitCode> {
     let session = Session::open(flags)?;
     let environment = environment::describe(&session.peers, &session.places);
     let mut record = Record::new(environment, flags.scale.ratio(), flags.rounds, flags.pin);
-    for plan in flags.plans() {
+    let start = Instant::now();
+    let in_time = |_: &Plan| flags.minutes.is_none_or(|most| start.elapsed().as_secs() < most * 60);
+    for plan in flags.plans().into_iter().take_while(in_time) {
         let case = session.case(plan)?;
         record.cases.push(case);
         // What has been measured is kept, whatever comes next.
@@ -174,7 +180,6 @@ impl<'a> Session<'a> {
             cpu: flags.pin.then_some(1),
         };
         fs::create_dir_all(ground.bucket())?;
-        certificates(&ground.work.join("tls"))?;
         let scripts = absolute(&flags.scripts)?;
         let places = Places { osmo: absolute(&flags.osmo)?, bin, scripts };
         let all: &[Peer] = clap::ValueEnum::value_variants();
@@ -187,7 +192,6 @@ impl<'a> Session<'a> {
         say(&format!("{server:?}, {direction:?}, {workload:?}, {place:?}"));
         let source = Source::prepare(workload, self.flags.scale, &self.ground.bucket())?;
         let sources = std::slice::from_ref(&source);
-        let running = self.ground.start(server, sources, direction == Direction::Down)?;
         let mut case = Case {
             server,
             direction,
@@ -198,12 +202,21 @@ impl<'a> Session<'a> {
             runs: Vec::new(),
             left_out: Vec::new(),
         };
-        let mut turns = Turns { session: self, running: &running, source: &source };
+        let running = match self.ground.start(server, sources, direction == Direction::Down) {
+            Ok(running) => running,
+            Err(error) => {
+                let (why, reason) = (Why::Missing, format!("{error:#}"));
+                say(&format!("  {reason}"));
+                case.left_out.push(LeftOut { peer: "every program".to_owned(), why, reason });
+                return Ok(case);
+            }
+        };
+        let turns = Turns { session: self, running: &running, source: &source };
         let mut left: Vec<(Peer, u32)> =
             self.peers.iter().map(|peer| (*peer, self.flags.rounds)).collect();
         for round in 0..=self.flags.rounds {
             left.retain_mut(|(peer, rounds)| {
-                if round > *rounds {
+                if round > *rounds || self.is_pointless(*peer, &case) {
                     return false;
                 }
                 match turns.once(*peer, direction, place) {
@@ -229,6 +242,14 @@ impl<'a> Session<'a> {
         }
         Ok(case)
     }
+
+    /// A peer alone says nothing: without osmo, which comes first, no other is
+    /// run.
+    fn is_pointless(&self, peer: Peer, case: &Case) -> bool {
+        let mut own = self.peers.iter().filter(|peer| peer.is_osmo()).peekable();
+        let out = |own: &Peer| case.left_out.iter().any(|out| out.peer == own.name());
+        !peer.is_osmo() && own.peek().is_some() && own.all(out)
+    }
 }
 
 /// The runs of one case.
@@ -239,7 +260,7 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    fn once(&mut self, peer: Peer, direction: Direction, place: Place) -> Result<Run, LeftOut> {
+    fn once(&self, peer: Peer, direction: Direction, place: Place) -> Result<Run, LeftOut> {
         let fault = |why, reason: String| LeftOut { peer: peer.name().to_owned(), why, reason };
         let failed = |error: anyhow::Error| fault(Why::Failed, format!("{error:#}"));
         let target = self.target(place).map_err(failed)?;
@@ -250,9 +271,8 @@ impl Turns<'_> {
             target: target.path(),
             places: &self.session.places,
         };
-        let command = peer
-            .command(&order)
-            .map_err(|reason| fault(Why::Unable, reason.to_owned()))?;
+        let command =
+            peer.command(&order).map_err(|reason| fault(Why::Unable, reason.to_owned()))?;
         if !peer.program(&self.session.places).is_file() {
             return Err(fault(Why::Missing, "it is not installed: see benches/peers/setup".into()));
         }
@@ -303,7 +323,10 @@ fn ended(peer: Peer, code: i32, log: &Path) -> LeftOut {
     let (why, reason) = if no_tls {
         (Why::Unable, "this build does not move bytes over https".to_owned())
     } else {
-        (Why::Failed, format!("it ended with {code}: {}", last.chars().take(300).collect::<String>()))
+        (
+            Why::Failed,
+            format!("it ended with {code}: {}", last.chars().take(300).collect::<String>()),
+        )
     };
     LeftOut { peer: peer.name().to_owned(), why, reason }
 }

@@ -22,12 +22,13 @@ pub(crate) fn of_peers(bin: &Path, work: &Path, ca: &Path) -> Vec<(OsString, OsS
     let mut path = OsString::from(bin);
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
-    let mut pairs: Vec<(OsString, OsString)> = vec![
-        ("PATH".into(), path),
-        ("HOME".into(), work.into()),
-        ("AWS_CA_BUNDLE".into(), ca.into()),
-        ("SSL_CERT_FILE".into(), ca.into()),
-    ];
+    let mut pairs: Vec<(OsString, OsString)> =
+        vec![("PATH".into(), path), ("HOME".into(), work.into())];
+    if ca.exists() {
+        pairs.push(("AWS_CA_BUNDLE".into(), ca.into()));
+        pairs.push(("SSL_CERT_FILE".into(), ca.into()));
+        pairs.push(("CURL_CA_BUNDLE".into(), ca.into()));
+    }
     let fixed = [
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),

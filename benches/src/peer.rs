@@ -164,7 +164,8 @@ impl Peer {
             }
             Self::Rclone | Self::RcloneWide => rclone(&mut command, self, order, &remote),
             Self::Aws => {
-                let fixed = ["--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors"];
+                let fixed =
+                    ["--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors"];
                 command.extend(words(fixed));
                 push_pair(&mut command, order, format!("s3://{BUCKET}/{remote}"));
             }
@@ -200,8 +201,7 @@ impl Peer {
 
     /// Where its uploads go.
     pub(crate) fn prefix(self, order: &Order<'_>) -> String {
-        let name: String =
-            self.name().chars().filter(char::is_ascii_alphanumeric).collect();
+        let name: String = self.name().chars().filter(char::is_ascii_alphanumeric).collect();
         format!("up/{name}/{}", order.source.workload.name())
     }
 }
@@ -229,7 +229,12 @@ fn rclone(command: &mut Words, peer: Peer, order: &Order<'_>, remote: &str) {
     command.extend(words(["--s3-no-check-bucket", "--s3-endpoint", url]));
     if peer == Peer::RcloneWide {
         command.extend(words(["--transfers", "16", "--checkers", "16"]));
-        command.extend(words(["--multi-thread-streams", "16", "--multi-thread-chunk-size", "16Mi"]));
+        command.extend(words([
+            "--multi-thread-streams",
+            "16",
+            "--multi-thread-chunk-size",
+            "16Mi",
+        ]));
         command.extend(words(["--s3-upload-concurrency", "16", "--s3-chunk-size", "8Mi"]));
     }
     command.push("copy".into());
@@ -255,5 +260,8 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Debian keeps servers where users do not look.
     let extra = [PathBuf::from("/usr/sbin")];
-    std::env::split_paths(&path).chain(extra).map(|folder| folder.join(name)).find(|at| at.is_file())
+    std::env::split_paths(&path)
+        .chain(extra)
+        .map(|folder| folder.join(name))
+        .find(|at| at.is_file())
 }

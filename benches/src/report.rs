@@ -50,7 +50,10 @@ mod tests {
     fn only_what_is_between_changes() {
         let page = format!("# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n");
         let found = between(&page, "new\n");
-        assert_eq!(found.as_deref(), Some(&*format!("# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n")));
+        assert_eq!(
+            found.as_deref(),
+            Some(&*format!("# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"))
+        );
         assert_eq!(found.and_then(|text| between(&text, "new\n")), between(&page, "new\n"));
         assert_eq!(between("no markers", "new"), None);
     }

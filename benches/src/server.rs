@@ -66,6 +66,8 @@ pub(crate) struct Running {
     vacuum: Option<String>,
     child: Child,
     lists: PathBuf,
+    /// What it leaves outside of its folder.
+    litter: Vec<PathBuf>,
 }
 
 impl Ground {
@@ -145,10 +147,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // SeaweedFS takes half a minute to put in order what is thrown away;
+        // nginx needs to tell its workers.
+        let signal = if self.kind == Kind::Seaweed { Signal::SIGKILL } else { Signal::SIGTERM };
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let _ = kill(Pid::from_raw(pid), signal);
         }
         let _ = self.child.wait();
+        for path in &self.litter {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -185,7 +193,7 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// A private CA and a certificate for loopback, made once.
-pub(crate) fn certificates(folder: &Path) -> Result<()> {
+fn certificates(folder: &Path) -> Result<()> {
     if folder.join("cert.pem").exists() {
         return Ok(());
     }
@@ -193,7 +201,10 @@ pub(crate) fn certificates(folder: &Path) -> Result<()> {
     let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let (ca, ca_key, key) = (at("ca.pem"), at("ca.key"), at("key.pem"));
     let (request, extensions, cert) = (at("request.pem"), at("names"), at("cert.pem"));
-    fs::write(&extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")?;
+    fs::write(
+        &extensions,
+        "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n",
+    )?;
     let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let own = ["req", "-x509", "-days", "3650", "-subj", "/CN=osmo-bench CA", "-keyout", &ca_key];
     output("openssl", &[&own[..], &new_key, &["-out", &ca]].concat())?;

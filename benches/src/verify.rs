@@ -57,7 +57,8 @@ fn difference(expected: &str, found: &str) -> Option<String> {
     }
     let (wanted, there) = (expected.lines().count(), found.lines().count());
     let first = expected.lines().find(|line| !found.lines().any(|other| other == *line));
-    let first = first.and_then(|line| line.split_once("  ")).map_or("another file", |(_, path)| path);
+    let first =
+        first.and_then(|line| line.split_once("  ")).map_or("another file", |(_, path)| path);
     Some(format!("{there} files instead of {wanted}, or other bytes; first: {first}"))
 }
 

@@ -97,10 +97,9 @@ impl Workload {
             Self::Large => Dataset::new(name, 1, scale.of(4 * GIB)),
             Self::Shards => Dataset::new(name, scale.of(64), 64 * MIB),
             Self::Small => Dataset::new(name, scale.of(20_000), 16 * KIB),
-            Self::Images => Dataset {
-                bytes_most: 200 * KIB,
-                ..Dataset::new(name, scale.of(5_000), 20 * KIB)
-            },
+            Self::Images => {
+                Dataset { bytes_most: 200 * KIB, ..Dataset::new(name, scale.of(5_000), 20 * KIB) }
+            }
         }
     }
 }

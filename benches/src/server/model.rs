@@ -22,6 +22,7 @@ pub(super) fn start(ground: &Ground) -> Result<Running> {
         vacuum: None,
         child,
         lists: folder,
+        litter: Vec::new(),
     };
     running.write_urls(&sources(ground.scale))?;
     Ok(running)

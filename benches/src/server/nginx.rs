@@ -24,7 +24,9 @@ pub(super) fn start(ground: &Ground, sources: &[Source], tls: bool) -> Result<Ru
     for source in sources {
         write_pages(source, &pages)?;
     }
-    certificates(&ground.work.join("tls"))?;
+    if tls {
+        certificates(&ground.work.join("tls"))?;
+    }
     let [port] = free_ports()?;
     let conf = folder.join("nginx.conf");
     fs::write(&conf, configuration(ground, &folder, port, tls))?;
@@ -39,6 +41,7 @@ pub(super) fn start(ground: &Ground, sources: &[Source], tls: bool) -> Result<Ru
         vacuum: None,
         child,
         lists: folder,
+        litter: Vec::new(),
     };
     running.write_urls(sources)?;
     Ok(running)
@@ -51,7 +54,16 @@ fn configuration(ground: &Ground, folder: &Path, port: u16, tls: bool) -> String
     let work = ground.work.display();
     let folder = folder.display();
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-    let listen = if tls { " ssl" } else { "" };
+    let (listen, certificate) = if tls {
+        let certificate = format!(
+            "ssl_certificate \"{work}/tls/cert.pem\";\n        \
+             ssl_certificate_key \"{work}/tls/key.pem\";\n        \
+             ssl_protocols TLSv1.2 TLSv1.3;\n"
+        );
+        (" ssl", certificate)
+    } else {
+        ("", String::new())
+    };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("    {kind}_temp_path \"{folder}/{kind}\";\n"))
         .concat();
@@ -79,9 +91,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port}{listen} backlog=4096;
-        ssl_certificate "{work}/tls/cert.pem";
-        ssl_certificate_key "{work}/tls/key.pem";
-        ssl_protocols TLSv1.2 TLSv1.3;
+        {certificate}
         root "{work}/www";
         location ~ ^/{BUCKET}/?$ {{
             if ($page) {{ rewrite ^ /pages/$page.xml last; }}

@@ -1,7 +1,7 @@
 //! SeaweedFS: a whole S3 store that checks signatures. It starts empty.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,7 @@ pub(super) fn start(ground: &Ground, sources: &[Source]) -> Result<Running> {
         vacuum: Some(format!("http://127.0.0.1:{master}/vol/vacuum?garbageThreshold=0.001")),
         child,
         lists: folder,
+        litter: sockets(&ports),
     };
     wait_for_volumes(master)?;
     s5cmd(ground, &running, &["mb", &format!("s3://{BUCKET}")])?;
@@ -51,6 +52,20 @@ pub(super) fn start(ground: &Ground, sources: &[Source]) -> Result<Running> {
         s5cmd(ground, &running, &["cp", &from, &format!("s3://{BUCKET}/{}/", source.set.name)])?;
     }
     Ok(running)
+}
+
+/// Where it puts its sockets, wherever its data is.
+fn sockets(ports: &[u16; 8]) -> Vec<PathBuf> {
+    let [_, master, _, volume, filer, filer_grpc, s3, s3_grpc] = ports;
+    let names = [
+        ("master-grpc", master),
+        ("volume-grpc", volume),
+        ("filer-grpc", filer_grpc),
+        ("s3-grpc", s3_grpc),
+        ("filer", filer),
+        ("s3", s3),
+    ];
+    names.map(|(name, port)| format!("/tmp/seaweedfs-{name}-{port}.sock").into()).to_vec()
 }
 
 fn identities() -> String {
@@ -74,8 +89,7 @@ fn wait_for_volumes(master: u16) -> Result<()> {
 /// The peer that is quickest at filling a store, outside of any measurement.
 fn s5cmd(ground: &Ground, running: &Running, args: &[&str]) -> Result<()> {
     let program = ground.bin.join("s5cmd");
-    let environment =
-        crate::environment::of_peers(&ground.bin, &ground.work, Path::new("/dev/null"));
+    let environment = crate::environment::of_peers(&ground.bin, &ground.work, &ground.ca());
     let done = Command::new(&program)
         .args(["--log", "error", "--endpoint-url", running.url()])
         .args(args)
