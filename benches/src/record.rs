@@ -135,6 +135,17 @@ impl Record {
         Self { schema: SCHEMA, environment, scale, rounds, pinned, cases: Vec::new() }
     }
 
+    /// Takes the cases of another record over; a case that both have is the
+    /// other's then. The environment stays this one's.
+    pub(crate) fn add(&mut self, other: Self) -> Result<()> {
+        let settings = |record: &Self| (record.scale.to_bits(), record.rounds, record.pinned);
+        ensure!(settings(self) == settings(&other), "scale, rounds or pinning differ");
+        let plan = |case: &Case| (case.server, case.direction, case.workload, case.place);
+        self.cases.retain(|own| !other.cases.iter().any(|case| plan(case) == plan(own)));
+        self.cases.extend(other.cases);
+        Ok(())
+    }
+
     /// Reads one.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;

@@ -15,9 +15,10 @@ const END: &str = "<!-- compare: end -->";
 /// The flags of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// What `compare` wrote
+    /// What `compare` wrote; several are put together, where scale, rounds and
+    /// pinning agree
     #[arg(long, default_value = "target/bench/record.json")]
-    json: PathBuf,
+    json: Vec<PathBuf>,
     /// The page whose tables are written anew
     #[arg(long, default_value = "docs/BENCHMARKS.md")]
     page: PathBuf,
@@ -25,7 +26,12 @@ pub(crate) struct Flags {
 
 /// Rewrites the page from a record.
 pub(crate) fn main(flags: &Flags) -> Result<()> {
-    rewrite(&Record::read(&flags.json)?, &flags.page)
+    let (first, more) = flags.json.split_first().context("no record is named")?;
+    let mut record = Record::read(first)?;
+    for path in more {
+        record.add(Record::read(path)?).with_context(|| format!("add {}", path.display()))?;
+    }
+    rewrite(&record, &flags.page)
 }
 
 /// Puts the tables of `record` between the markers of `page`.

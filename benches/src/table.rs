@@ -284,6 +284,18 @@ mod tests {
     }
 
     #[test]
+    fn records_are_put_together() {
+        let (mut whole, mut other) = (record(), record());
+        other.cases[0].workload = Workload::Shards;
+        whole.add(other.clone()).unwrap();
+        assert_eq!(whole.cases.len(), 2);
+        whole.add(other.clone()).unwrap();
+        assert_eq!(whole.cases.len(), 2);
+        other.rounds = 1;
+        assert!(whole.add(other).is_err());
+    }
+
+    #[test]
     fn a_record_survives_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record.json");

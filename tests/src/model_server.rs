@@ -25,8 +25,9 @@
 //!
 //! Limits: heads of 16 KiB, 1,024 connections, 10,000,000 objects a data set,
 //! 1,000,000 uploaded objects, 1,000 uploads in parts at a time, 10,000 parts
-//! each. Delays are kept to the millisecond, the runtime's own grain. Its own
-//! limits as numbers: [`Profile::limit`].
+//! each. Delays are kept to the millisecond, the runtime's own grain. What a
+//! profile allows at best, as numbers: [`Profile::limit`]; the model itself
+//! spends about 0.2 CPU-seconds on a GiB over loopback, even in a debug build.
 
 mod body;
 mod catalog;
