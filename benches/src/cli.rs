@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run osmo and its peers in turns; write a record, and the page from it
-    Compare(compare::Flags),
+    Compare(Box<compare::Flags>),
     /// Write the page from a record
     Report(report::Flags),
     /// Serve the model store until the process is stopped

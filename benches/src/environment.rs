@@ -54,10 +54,13 @@ pub(crate) fn describe(peers: &[Peer], places: &Places) -> Environment {
     };
     let kib = field(&read("/proc/meminfo"), "MemTotal").replace(" kB", "").parse::<f64>();
     let load = read("/proc/loadavg");
+    // What a distributor appends says more about the machine than about Linux.
+    let release = read("/proc/sys/kernel/osrelease");
+    let release = release.trim().split('-').next().unwrap_or_default();
     let now = Timestamp::now().to_string();
     Environment {
         date: now.get(..16).unwrap_or(&now).replace('T', " "),
-        kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        kernel: format!("Linux {release}"),
         cpu: field(&read("/proc/cpuinfo"), "model name"),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         memory_gib: kib.unwrap_or(0.0) / f64::from(1 << 20),
@@ -73,6 +76,7 @@ fn versions(peers: &[Peer], places: &Places) -> BTreeMap<String, String> {
         let line = text.lines().next().unwrap_or_default().trim();
         // curl and aws tell their whole story.
         let line = line.split(" (").next().unwrap_or_default();
+        let line = line.split(" Python/").next().unwrap_or_default();
         found.insert(name.to_owned(), line.to_owned());
     };
     for peer in peers {
