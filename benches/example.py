@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The main job, both drivers in turn; writes docs/BENCHMARKS.md.
+"""The main job, both drivers in turn; writes its part of docs/BENCHMARKS.md.
 
     cargo build --release -p osmo-controller && benches/example.py [ROUNDS]
 
@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNNER = ROOT / "target/release/osmo-controller"
 DRIVERS = ["uring", "epoll"]
 GIB, MIB = 1 << 30, 1 << 20
+BEGIN, END = "<!-- example: begin -->", "<!-- example: end -->"
 
 
 def run(driver, state):
@@ -59,13 +60,7 @@ def main():
         for _ in range(rounds):
             for driver in DRIVERS:
                 runs[driver].append(figures(run(driver, state)))
-    text = f"""# Benchmarks
-
-Written by `benches/example.py`; not by hand.
-
-## The main job
-
-`examples/train.yaml`: 604 objects, 1.2 GiB in; 6 files, 48 MiB out. Runner, store,
+    text = f"""`examples/train.yaml`: 604 objects, 1.2 GiB in; 6 files, 48 MiB out. Runner, store,
 service, sidecar and command share {os.cpu_count()} CPUs of one machine ({platform.machine()}, Linux
 {platform.release().split("-")[0]}); plain HTTP over loopback; every file is checked against the store's
 CRC64NVME and synced to disk. Medians of {rounds} runs of each driver in turn
@@ -73,7 +68,10 @@ CRC64NVME and synced to disk. Medians of {rounds} runs of each driver in turn
 
 {table(runs)}
 """
-    (ROOT / "docs/BENCHMARKS.md").write_text(text)
+    page = ROOT / "docs/BENCHMARKS.md"
+    before, rest = page.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
     print(text)
 
 

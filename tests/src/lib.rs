@@ -4,6 +4,7 @@
 pub mod fault_server;
 pub mod interpose;
 pub mod issuer;
+pub mod model_server;
 pub mod outside;
 pub mod program;
 pub mod skip;
