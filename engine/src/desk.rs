@@ -121,20 +121,22 @@ impl Desk {
         created
     }
 
-    /// Ends a multipart upload.
+    /// Ends a multipart upload; with `only_new`, an object that is there stays.
     ///
     /// # Errors
-    /// As [`Desk::list`].
+    /// As [`Desk::list`]; `Exists` for an object that stays.
     pub async fn complete(
         &self,
         key: &str,
         upload: &str,
         parts: &[PartDone],
         crc64nvme: Option<&str>,
+        only_new: bool,
     ) -> Result<Completed> {
         let complete = async || {
             let crc = crc64nvme.map(str::to_owned);
-            self.control.complete(&self.bucket, key, upload, parts.to_vec(), crc).await
+            let parts = parts.to_vec();
+            self.control.complete(&self.bucket, key, upload, parts, crc, only_new).await
         };
         self.ask(key, complete).await
     }

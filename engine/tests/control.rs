@@ -185,7 +185,7 @@ fn a_multipart_upload_lives_its_life() {
             crc64nvme: Some("BBBBBBBBBBA=".to_owned()),
         };
         let whole = Some("AAAAAAAAAAA=".to_owned());
-        let done = control.complete("bkt", "k", &upload, vec![part], whole).await.unwrap();
+        let done = control.complete("bkt", "k", &upload, vec![part], whole, false).await.unwrap();
         assert_eq!(done.etag.as_deref(), Some("\"3858f62230ac3c915f300c664312c11f-2\""));
         control.abort("bkt", "k", &upload).await.unwrap();
     });
@@ -195,7 +195,7 @@ fn a_multipart_upload_lives_its_life() {
 fn a_completion_that_fails_after_its_head_is_a_failure() {
     let late = refusal("200 OK", "InternalError", "We encountered an internal error.");
     let (fault, _) = with_store(once(late), async |control| {
-        control.complete("bkt", "k", "u", Vec::new(), None).await.unwrap_err()
+        control.complete("bkt", "k", "u", Vec::new(), None, false).await.unwrap_err()
     });
     assert_eq!(fault.kind(), ErrorKind::Store, "{fault}");
 }

@@ -110,7 +110,8 @@ pub trait Control {
     ) -> Answer<'a, String>;
 
     /// Ends a multipart upload. The whole object's CRC64NVME (base64), if
-    /// given, is sent for the store to check.
+    /// given, is sent for the store to check; with `only_new`, an object that is
+    /// there stays, and is an error (`Exists`).
     fn complete<'a>(
         &'a self,
         bucket: &'a str,
@@ -118,6 +119,7 @@ pub trait Control {
         upload: &'a str,
         parts: Vec<PartDone>,
         crc64nvme: Option<String>,
+        only_new: bool,
     ) -> Answer<'a, Completed>;
 
     /// Gives a multipart upload up; one that is already gone is fine.

@@ -27,6 +27,16 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
+impl Subject<'_> {
+    /// What a refused `If-None-Match: *` means.
+    pub(super) fn taken(&self) -> Error {
+        let sentence = format!(
+            "{self} is already in the store; remove it, or choose --if-exists skip or overwrite"
+        );
+        Error::new(ErrorKind::Exists, sentence)
+    }
+}
+
 /// A refusal as the store put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fault {

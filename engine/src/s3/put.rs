@@ -180,8 +180,7 @@ impl Put {
         let taken = self.only_new && response.head().status == 412;
         let (refusal, buffer) = self.store.explain(response, self.subject(), &self.signed).await;
         if taken {
-            let sentence = format!("{} is already in the store", self.subject());
-            return (Err(Error::new(ErrorKind::Exists, sentence)), buffer);
+            return (Err(self.subject().taken()), buffer);
         }
         (Err(refusal), buffer)
     }

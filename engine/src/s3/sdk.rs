@@ -236,6 +236,7 @@ impl Control for SdkControl {
         upload: &'a str,
         parts: Vec<PartDone>,
         crc64nvme: Option<String>,
+        only_new: bool,
     ) -> Answer<'a, Completed> {
         Box::pin(async move {
             let subject = Subject { bucket, key, permission: "s3:PutObject" };
@@ -250,12 +251,17 @@ impl Control for SdkControl {
                 .set_checksum_crc64_nvme(crc64nvme)
                 .set_checksum_type(whole.then_some(ChecksumType::FullObject))
                 .set_request_payer(self.payer())
+                .set_if_none_match(only_new.then(|| "*".to_owned()))
                 .multipart_upload(
                     CompletedMultipartUpload::builder().set_parts(Some(parts)).build(),
                 )
                 .send()
                 .await
-                .map_err(|fault| self.outcome.error(fault, subject, &signed))?;
+                .map_err(|fault| self.outcome.error(fault, subject, &signed))
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Changed if only_new => subject.taken(),
+                    _ => error,
+                })?;
             Ok(Completed {
                 etag: answer.e_tag().map(str::to_owned),
                 crc64nvme: answer.checksum_crc64_nvme().map(str::to_owned),

@@ -13,21 +13,22 @@ use crate::upload::{FileOrder, PartsDone, PartsOrder, content_type, review};
 /// Uploads one file in parts: begins the upload, hands the parts to a shard
 /// through `order`, and completes what it acknowledged; an upload that does
 /// not get there is given up, so that the store keeps no half of it. One whose
-/// checksums the store refuses begins anew with others. Answers the checksum
-/// that the store confirmed.
+/// checksums the store refuses begins anew with others. With `only_new`, an
+/// object that is there stays. Answers the checksum that the store confirmed.
 ///
 /// # Errors
-/// The store's, or the shard's.
+/// The store's, or the shard's; `Exists` for an object that stays.
 pub async fn in_parts(
     desk: &Desk,
     checks: &Checks,
     file: &FileOrder,
+    only_new: bool,
     order: impl AsyncFn(PartsOrder) -> Result<()>,
 ) -> Result<Option<&'static str>> {
     desk.tally().worth_it()?;
     let mut rung = checks.rung();
     loop {
-        let error = match attempt(desk, file, rung, &order).await {
+        let error = match attempt(desk, file, (rung, only_new), &order).await {
             Err(error) if error.class() == RetryClass::Checksum => error,
             ended => return ended,
         };
@@ -42,7 +43,7 @@ pub async fn in_parts(
 async fn attempt(
     desk: &Desk,
     file: &FileOrder,
-    rung: Rung,
+    (rung, only_new): (Rung, bool),
     order: &impl AsyncFn(PartsOrder) -> Result<()>,
 ) -> Result<Option<&'static str>> {
     let key = &file.key;
@@ -54,7 +55,7 @@ async fn attempt(
         Err(error) => Err(error),
     };
     let ended = match sent {
-        Ok(done) => complete(desk, file, &upload, &done, rung).await,
+        Ok(done) => complete(desk, file, &upload, &done, (rung, only_new)).await,
         Err(error) => Err(error),
     };
     if ended.is_err() {
@@ -73,26 +74,32 @@ async fn complete(
     file: &FileOrder,
     upload: &str,
     done: &PartsDone,
-    rung: Rung,
+    (rung, mut only_new): (Rung, bool),
 ) -> Result<Option<&'static str>> {
     if desk.tally().cancelled() {
         return Err(cancelled());
     }
     let whole = rung.is_crc().then_some(done.crc64nvme.as_str());
-    let mut answer = desk.complete(&file.key, upload, &done.parts, whole).await;
+    let mut answer = desk.complete(&file.key, upload, &done.parts, whole, only_new).await;
+    if only_new && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unsupported) {
+        // A store without conditions: it was asked for the object before.
+        only_new = false;
+        answer = desk.complete(&file.key, upload, &done.parts, whole, only_new).await;
+    }
     if answer.as_ref().is_err_and(|error| error.class() == RetryClass::Checksum) {
         // Its parts were checked; only their sum cannot be.
         let bare: Vec<_> = done.parts.iter().cloned().map(|part| part.bare()).collect();
-        answer = desk.complete(&file.key, upload, &bare, None).await;
+        answer = desk.complete(&file.key, upload, &bare, None, only_new).await;
     }
     let error = match answer {
         Ok(completed) => return look(desk, file, done, &completed).await,
         Err(error) => error,
     };
     // An answer that was lost on its way, each time or once: the upload is gone
-    // because it was completed, and the object is there.
+    // because it was completed, and the object is there. What was there already
+    // may be that object, too.
     let gone = error.kind() == ErrorKind::NotFound;
-    if (gone || may_be_done(&error))
+    if (gone || error.kind() == ErrorKind::Exists || may_be_done(&error))
         && let Ok(Some(info)) = desk.head(&file.key).await
         && is_ours(&info, file, done)
     {

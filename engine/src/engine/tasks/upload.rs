@@ -213,8 +213,14 @@ impl Sender {
             self.orders.send(brief, Work::Parts(work), bytes, place)
         };
         let checks = &self.brief.contact.checks;
-        match upload::publish::in_parts(&self.desk, checks, &file, order).await {
+        let only_new = self.if_exists != IfExists::Overwrite;
+        match upload::publish::in_parts(&self.desk, checks, &file, only_new, order).await {
             Ok(verified) => self.orders.tally().done(bytes, verified),
+            // It came while the parts were sent.
+            Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {
+                self.orders.tally().undone(bytes);
+                self.orders.tally().skipped(bytes);
+            }
             Err(error) => self.desk.gave_up(&name, &error),
         }
     }
