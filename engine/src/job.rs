@@ -222,6 +222,8 @@ pub struct CheckJob {
     pub remote: String,
     /// What it would be used for; without, only whether the bucket answers.
     pub purpose: Option<Purpose>,
+    /// What the store is told with every request.
+    pub store: StoreOptions,
     /// Overrides the engine's own access for this job.
     pub access: Option<Access>,
 }

@@ -79,6 +79,7 @@ pub(crate) struct State {
     /// Regions that a script has sent somebody to.
     regions: Vec<String>,
     seen: Vec<(Call, String)>,
+    heads: Vec<(Call, Vec<(String, String)>)>,
     violations: Vec<String>,
     open: usize,
 }
@@ -152,6 +153,16 @@ impl FaultServer {
     /// Requests so far: kind and key.
     pub fn seen(&self) -> Vec<(Call, String)> {
         self.shared.state().seen.clone()
+    }
+
+    /// What each request of this kind said in its field `name`, in lower case.
+    pub fn told(&self, call: Call, name: &str) -> Vec<Option<String>> {
+        let state = self.shared.state();
+        let heads = state.heads.iter().filter(|(seen, _)| *seen == call);
+        let value = |fields: &[(String, String)]| {
+            fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
+        };
+        heads.map(|(_, fields)| value(fields)).collect()
     }
 
     /// Multipart uploads that were begun and neither completed nor aborted.

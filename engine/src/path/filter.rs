@@ -134,8 +134,8 @@ mod tests {
         );
     }
 
-    // Each line was checked with `fnmatch.fnmatchcase` of Python 3, which is
-    // what `aws s3` matches with; braces are s5cmd's and bash's.
+    // Python 3's `fnmatch.fnmatchcase`, which is what `aws s3` matches with,
+    // says the same of each line but that with braces: they are s5cmd's.
     #[test]
     fn a_glob_is_the_whole_path_and_a_star_crosses_folders() {
         for (glob, path, expected) in [

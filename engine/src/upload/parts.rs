@@ -193,14 +193,16 @@ impl Lanes<'_> {
                 }
                 Err(error) => error,
             };
+            // A store without conditions: it was asked for the object before. S3's
+            // own sentence does not say which field it is about.
+            if only_new && error.kind() == ErrorKind::Unsupported {
+                only_new = false;
+                continue;
+            }
             if error.class() == RetryClass::Checksum {
                 rung = self.below(rung, error)?;
                 sealed = seal::reseal(site, self.fd, order, &lease, sealed, rung).await?;
-                continue;
-            }
-            // A store without conditions: it was asked for the object before.
-            if only_new && error.kind() == ErrorKind::Unsupported {
-                only_new = false;
+                only_new = self.only_new;
                 continue;
             }
             site.again(&order.key, &mut retry, false, error).await?;

@@ -19,7 +19,9 @@ pub(super) fn deed(table: &mut Table, call: Call, request: &Request, body: Body)
     let kind = request.field("content-type").map(str::to_owned);
     // Checked above.
     let crc = request.field("x-amz-checksum-crc64nvme");
+    let taken = request.field("if-none-match") == Some("*") && table.get(&key).is_some();
     let done = match call {
+        Call::Put | Call::Complete if taken => Err((412, "PreconditionFailed")),
         Call::List => Ok(list(table, request)),
         Call::HeadBucket => Ok(Answer::empty(200).with("x-amz-bucket-region", super::REGION)),
         Call::BucketLocation => Ok(Answer::xml("<LocationConstraint/>")),

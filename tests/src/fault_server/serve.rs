@@ -59,6 +59,7 @@ fn exchange(shared: &Shared, mut peer: Peer, request: &Request) -> io::Result<Op
     let step = {
         let mut state = shared.state();
         state.seen.push((call, subject.clone()));
+        state.heads.push((call, request.fields.clone()));
         state.script.next(call, &subject)
     };
     let large = announced(request)? > SMALL_BODY;

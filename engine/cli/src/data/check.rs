@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use osmo_engine::job::Purpose;
+use osmo_engine::job::StoreOptions;
 use osmo_engine::{CheckJob, Error, ErrorKind, Job};
 use serde::Serialize;
 
@@ -42,8 +43,9 @@ fn ask(flags: Check) -> Result<(), Error> {
         AccessType::Write => Purpose::Write,
         AccessType::Delete => Purpose::Delete,
     });
+    let store = StoreOptions { request_payer: flags.common.request_payer, ..Default::default() };
     let handle =
-        engine.submit(Job::Check(CheckJob { remote: flags.remote, purpose, access: None }));
+        engine.submit(Job::Check(CheckJob { remote: flags.remote, purpose, store, access: None }));
     interrupt::cancels(handle.canceller());
     handle.wait().map(|_| ())
 }

@@ -15,7 +15,7 @@ use super::{Given, unless};
 use crate::clock::Chance;
 use crate::desk::Desk;
 use crate::error::{ErrorKind, Result};
-use crate::job::{CheckJob, Purpose, StoreOptions};
+use crate::job::{CheckJob, Purpose};
 use crate::path;
 use crate::s3::Rung;
 use crate::tally::Tally;
@@ -29,8 +29,7 @@ pub(in crate::engine) async fn check(
     cancel: &Notify,
 ) -> Result<()> {
     let uri = Uri::parse(&job.remote)?;
-    let options = StoreOptions::default();
-    let (desk, _) = given.open(job.access.as_ref(), &uri, &options, (tally, cancel)).await?;
+    let (desk, _) = given.open(job.access.as_ref(), &uri, &job.store, (tally, cancel)).await?;
     unless(cancel, tally, attempt(&desk, uri.prefix(), job.purpose)).await?;
     tally.plan_ended();
     Ok(())
