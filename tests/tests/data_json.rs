@@ -114,7 +114,8 @@ fn outputs_have_the_documented_fields_and_no_other() {
         assert_eq!(rehearsed.len(), 2);
         rehearsed.iter().for_each(|line| assert_is(line, "A dry run's line", &[]));
     }
-    for verb in [&["upload", "s3://json/q", path, "--json"][..], &["delete", "s3://json/q", "--json"]]
+    for verb in
+        [&["upload", "s3://json/q", path, "--json"][..], &["delete", "s3://json/q", "--json"]]
     {
         let report = ask(0, verb);
         assert_eq!(report.len(), 1);

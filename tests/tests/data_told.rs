@@ -63,13 +63,13 @@ fn not_implemented() -> Step {
 }
 
 fn a_store_without_batches_is_asked_for_each_key(driver: &str) {
-    let server = server(&["p/1", "p/2", "p/3", "q"]);
+    let server = server(&["p/", "p/1", "p/2", "p/sub/", "q"]);
     server.always(Call::DeleteMany, "", not_implemented());
     let delete = ["delete", "s3://bkt/p", "--json"];
     let report = ends(&command(&server, driver, &delete).output().unwrap(), 0);
-    assert_eq!((&report["files_deleted"], &report["failures_total"]), (&3.into(), &0.into()));
+    assert_eq!((&report["files_deleted"], &report["failures_total"]), (&4.into(), &0.into()));
     assert_eq!(server.keys(), ["q"]);
-    assert_eq!((server.requests(Call::DeleteMany), server.requests(Call::Delete)), (1, 3));
+    assert_eq!((server.requests(Call::DeleteMany), server.requests(Call::Delete)), (1, 4));
     assert_eq!(server.violations(), Vec::<String>::new());
 }
 

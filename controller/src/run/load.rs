@@ -5,7 +5,7 @@ use osmo_engine::units;
 use super::screen::Screen;
 use crate::cli::RunArgs;
 use crate::workflow::model::Workflow;
-use crate::workflow::{self, LoadOptions, Loaded, Severity};
+use crate::workflow::{self, Diagnostic, LoadOptions, Loaded, Severity};
 
 /// Reads the file; `None` when it cannot be used, which has then been said.
 pub(super) fn load(args: &RunArgs, screen: &Screen) -> Option<Loaded> {
@@ -19,26 +19,34 @@ pub(super) fn load(args: &RunArgs, screen: &Screen) -> Option<Loaded> {
     let loaded = match workflow::load(&args.file, &options) {
         Ok(loaded) => loaded,
         Err(faults) => {
-            screen.error(&faults.to_string());
+            faults.as_slice().iter().for_each(|found| tell(found, screen));
+            if faults.dropped() > 0 {
+                screen.print_err(&format!("… and {} more", faults.dropped()));
+            }
             return None;
         }
     };
     for warning in &loaded.warnings {
-        screen.print_err(&warning.to_string());
+        tell(warning, screen);
     }
     let mut refused = false;
     for mut found in workflow::unsupported_here(&loaded.workflow, &loaded.file) {
         if args.strict {
             found.severity = Severity::Error;
         }
-        match found.severity {
-            Severity::Error => screen.error(&found.to_string()),
-            Severity::Warning => screen.print_err(&found.to_string()),
-        }
+        tell(&found, screen);
         refused |= found.severity == Severity::Error;
     }
     advise(&loaded.workflow, screen);
     (!refused).then_some(loaded)
+}
+
+/// A warning names itself; it stays one beside the errors of a refused file.
+fn tell(found: &Diagnostic, screen: &Screen) {
+    match found.severity {
+        Severity::Error => screen.error(&found.to_string()),
+        Severity::Warning => screen.print_err(&found.to_string()),
+    }
 }
 
 /// Nothing is reserved on one machine; but who asks for more than there is

@@ -89,6 +89,11 @@ impl Diagnostics {
         &self.list
     }
 
+    /// How many more were found than are kept.
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
     /// Whether any of them refuses the file.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|one| one.severity == Severity::Error)

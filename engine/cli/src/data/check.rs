@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use osmo_engine::job::Purpose;
-use osmo_engine::job::StoreOptions;
+use osmo_engine::job::{Purpose, StoreOptions};
 use osmo_engine::{CheckJob, Error, ErrorKind, Job};
 use serde::Serialize;
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::sync_channel;
 
 use osmo_engine::job::StoreOptions;
+use osmo_engine::uri::Uri;
 use osmo_engine::{DeleteJob, Error, ErrorKind, Job};
 
 use super::rehearsal::Rehearsal;
@@ -13,7 +14,7 @@ use crate::show;
 
 pub(super) fn run(flags: Delete) -> Result<(), Error> {
     let Delete { remote, select, dry_run, all, common } = flags;
-    if !all && names_a_bucket_only(&remote) {
+    if !all && names_a_bucket_only(&remote)? {
         let sentence = format!(
             "{remote} names a whole bucket: to delete all of its content, write {remote}/ or \
              add --all"
@@ -50,6 +51,22 @@ pub(super) fn run(flags: Delete) -> Result<(), Error> {
 }
 
 /// Whether nothing follows the bucket's name, not even a slash.
-fn names_a_bucket_only(remote: &str) -> bool {
-    remote.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'))
+fn names_a_bucket_only(remote: &str) -> Result<bool, Error> {
+    Ok(Uri::parse(remote)?.prefix().is_empty() && !remote.ends_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_meant_only_with_its_slash() {
+        for remote in ["s3://b", "gs://b", "tos://host/b", "swift://host/ns/b"] {
+            assert!(names_a_bucket_only(remote).is_ok_and(|only| only), "{remote}");
+            let below = [format!("{remote}/"), format!("{remote}/p"), format!("{remote}/p/")];
+            for remote in below {
+                assert!(names_a_bucket_only(&remote).is_ok_and(|only| !only), "{remote}");
+            }
+        }
+    }
 }
