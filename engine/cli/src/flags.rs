@@ -20,7 +20,7 @@ pub(crate) struct Osmo {
 pub(crate) enum Topic {
     /// Download, upload, list, delete and check data
     #[command(subcommand)]
-    Data(Data),
+    Data(Box<Data>),
     /// Print a shell's completions
     Completions {
         /// The shell

@@ -49,7 +49,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     start_log();
     match flags.topic {
-        flags::Topic::Data(data) => data::run(data),
+        flags::Topic::Data(data) => data::run(*data),
         flags::Topic::Completions { shell } => manual::completions(shell),
         flags::Topic::Man { dir } => manual::pages(dir.as_deref()),
     }
