@@ -17,6 +17,7 @@ mod dialer;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -164,6 +165,10 @@ fn forward(network: &Network, uri: &Uri) -> Option<Route> {
 fn classified(fault: legacy::Error) -> ConnectorError {
     if let Some(fault) = find::<Unreached>(&fault) {
         return unreached(fault).never_connected();
+    }
+    // A peer may refuse us in TLS 1.3 after the handshake has ended for us.
+    if let Some(session) = find::<io::Error>(&fault).and_then(NetError::of_session) {
+        return unreached(&Unreached::from(session));
     }
     match find::<hyper::Error>(&fault) {
         Some(inner) if inner.is_timeout() => ConnectorError::timeout(Box::new(fault)),

@@ -158,7 +158,7 @@ fn what_a_forwarding_proxy_refuses_is_told_from_what_the_store_refuses() {
         (
             refusal("403 Forbidden", "AccessDenied", "Access Denied"),
             ErrorKind::Denied,
-            RetryClass::Auth,
+            RetryClass::Fatal,
             &["s3:GetObject"],
         ),
         (
@@ -279,6 +279,26 @@ fn a_proxy_that_says_nothing_is_given_up() {
         let fault = dial(ring, through(server, ""), hurried).connect().await.err().unwrap();
         assert!(matches!(fault, NetError::Silent { .. }), "{fault:?}");
         assert!(fault.to_string().contains("from the proxy"), "{fault}");
+    });
+}
+
+#[test]
+fn a_proxy_that_answers_by_the_byte_is_given_up() {
+    let scripts = || {
+        vec![script(|peer: &mut Peer| {
+            peer.head();
+            peer.send("HTTP/1.1 200 OK\r\nX: ");
+            for _ in 0..100 {
+                // Its pace: each byte alone comes well within the limit.
+                std::thread::sleep(Duration::from_millis(5));
+                peer.send_some("x");
+            }
+        })]
+    };
+    each_script(scripts, async |ring, server| {
+        let hurried = Patience { first_byte: Duration::from_millis(100), ..Patience::DEFAULT };
+        let fault = dial(ring, through(server, ""), hurried).connect().await.err().unwrap();
+        assert!(matches!(fault, NetError::Silent { .. }), "{fault:?}");
     });
 }
 
