@@ -216,9 +216,17 @@ impl Connection {
         asked: Method,
         mut buffer: Buffer,
     ) -> (Result<Arrived, NetError>, Buffer) {
-        let mut filled = 0;
+        let (mut filled, mut begun) = (0, None);
         loop {
-            let limit = if filled == 0 { self.patience.first_byte } else { self.patience.stall };
+            // From the first byte on the head has to end in time: single bytes
+            // of it are no progress.
+            let limit = match begun {
+                None => self.patience.first_byte,
+                Some(begun) => self
+                    .patience
+                    .stall
+                    .saturating_sub(self.ring.now().saturating_duration_since(begun)),
+            };
             let into = filled..buffer.len();
             let (received, back) = self.recv(limit, buffer, into).await;
             buffer = back;
@@ -232,8 +240,13 @@ impl Connection {
                     return (Err(NetError::Broken(cut)), buffer);
                 }
                 Ok(bytes) => filled += bytes,
+                Err(NetError::Silent { .. }) if begun.is_some() => {
+                    let what = "no end of the answer's head came";
+                    return (Err(NetError::Silent { what, limit: self.patience.stall }), buffer);
+                }
                 Err(fault) => return (Err(fault), buffer),
             }
+            begun = begun.or(Some(self.ring.now()));
             match ResponseHead::parse(&buffer[..filled], asked) {
                 Ok(Some(parsed)) => {
                     let refusal = self.forward.as_ref().and_then(|proxy| proxy.refusal(&parsed.0));

@@ -138,9 +138,16 @@ impl Dial {
             .inspect_err(|_| self.network.names.doubt(host))
     }
 
-    /// Asks the proxy for a tunnel. The few bytes of that go through a buffer
-    /// of their own: a caller's may hold a part.
+    /// Asks the proxy for a tunnel; all of its answer has to come in time.
     async fn tunnel(&self, fd: &Fd, proxy: &Proxy) -> Result<(), NetError> {
+        let limit = self.patience.first_byte;
+        let asked = self.ring.within(limit, self.ask_for_tunnel(fd, proxy)).await;
+        asked.ok_or(NetError::Silent { what: "no answer from the proxy came", limit })?
+    }
+
+    /// The few bytes go through a buffer of their own: a caller's may hold a
+    /// part.
+    async fn ask_for_tunnel(&self, fd: &Fd, proxy: &Proxy) -> Result<(), NetError> {
         let pool = Pool::new(1, tunnel::ANSWER_BYTES_MAX).map_err(NetError::Broken)?;
         let lease = pool.lease(1).await;
         let target = authority(&self.host, self.port);
@@ -151,23 +158,14 @@ impl Dial {
         buffer.get_mut(..end).ok_or_else(|| refusal(None))?.copy_from_slice(request.as_bytes());
         let mut slice = Slice { buffer, start: 0, end };
         while slice.start < slice.end {
-            let sent = self.ring.within(self.patience.stall, self.ring.send(fd, slice)).await;
-            let Some((sent, back)) = sent else {
-                let what = "the proxy took no byte of CONNECT";
-                return Err(NetError::Silent { what, limit: self.patience.stall });
-            };
+            let (sent, back) = self.ring.send(fd, slice).await;
             slice = back;
             slice.start += sent.map_err(NetError::Broken)?;
         }
         let (mut buffer, mut filled) = (slice.buffer, 0);
         loop {
             let into = filled..buffer.len();
-            let received = self.ring.recv(fd, buffer, into);
-            let limit = self.patience.first_byte;
-            let Some((received, back)) = self.ring.within(limit, received).await else {
-                let what = "no answer from the proxy came";
-                return Err(NetError::Silent { what, limit });
-            };
+            let (received, back) = self.ring.recv(fd, buffer, into).await;
             buffer = back;
             match received.map_err(NetError::Broken)? {
                 0 => return Err(refusal(None).into()),

@@ -86,6 +86,12 @@ impl NetError {
         }
     }
 
+    /// What the session under an adapter's stream failed with.
+    pub(crate) fn of_session(fault: &io::Error) -> Option<Self> {
+        let fault = fault.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some(Self::Tls(TlsFault::established(fault.clone())))
+    }
+
     /// Whether the peer may have ended a connection that was at rest, rather
     /// than answered.
     pub(super) fn is_loss(&self) -> bool {

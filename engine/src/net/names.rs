@@ -201,7 +201,7 @@ fn text(path: &Path) -> String {
 }
 
 /// RFC 6761, section 6.3: such a name is never asked for.
-fn is_localhost(host: &str) -> bool {
+pub(super) fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host == "localhost" || host.ends_with(".localhost")
 }

@@ -82,12 +82,24 @@ impl Origin {
         scratch: Buffer,
     ) -> Result<Response, (NetError, Buffer)> {
         let (sent, scratch) = connection.send_head(head, scratch).await;
-        if let Err(SendStop::Failed(fault)) = sent {
-            return Err((fault, scratch));
-        }
+        let whole = match sent {
+            Ok(()) => true,
+            // What is said at rest, a 408 most of the time, answers no request.
+            Err(SendStop::Answered) if connection.is_reused() => {
+                return Err((NetError::Unanswered, scratch));
+            }
+            Err(SendStop::Answered) => false,
+            Err(SendStop::Failed(fault)) => return Err((fault, scratch)),
+        };
         let (arrived, scratch) = connection.read_head(head.method(), scratch).await;
         match arrived {
-            Ok(arrived) => Ok(Response::new(self, connection.clone(), arrived, scratch)),
+            Ok(arrived) => {
+                let mut response = Response::new(self, connection.clone(), arrived, scratch);
+                if !whole {
+                    response.abandon();
+                }
+                Ok(response)
+            }
             Err(fault) => Err((fault, scratch)),
         }
     }
@@ -134,10 +146,16 @@ impl Origin {
 
     /// Takes a connection back that may serve again.
     pub(super) fn rest(&self, connection: &Connection) {
-        let mut idle = self.idle.borrow_mut();
+        let (mut idle, now) = (self.idle.borrow_mut(), self.ring.now());
+        // The last to rest is the first to serve: the others would stay open
+        // for as long as the origin is asked for anything.
+        idle.retain(|(since, _)| now.saturating_duration_since(*since) < self.patience.idle);
         if idle.len() == IDLE_CONNECTIONS_MAX {
             idle.remove(0);
         }
-        idle.push((self.ring.now(), connection.clone()));
+        idle.push((now, connection.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

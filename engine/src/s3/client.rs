@@ -10,13 +10,15 @@
 //! ```
 //!
 //! Limits: [`IDLE_MAX`] idle connections a host, for [`IDLE_FOR`]; a connection
-//! buffers 64 KiB; [`CONNECTORS_MAX`] pairs of timeouts.
+//! buffers 64 KiB; an answer has at most [`ANSWER_BYTES_MAX`];
+//! [`CONNECTORS_MAX`] pairs of timeouts.
 
 mod carrier;
 mod dialer;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http::{HeaderValue, Uri};
+use http_body_util::Limited;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -45,6 +48,9 @@ pub const IDLE_MAX: usize = 4;
 pub const IDLE_FOR: Duration = Patience::DEFAULT.idle;
 /// Pairs of timeouts: the control plane's and those of some providers.
 pub const CONNECTORS_MAX: usize = 8;
+/// Bytes of an answer's body, whoever gives it: more than the longest page of
+/// a listing, and than any credential.
+pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Answers of the control plane are read at once or in lines of XML.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -136,7 +142,8 @@ impl Connector {
             let refusal = ProxyRefusal::new(proxy, target, Some(status));
             return Err(unreached(&Unreached::from(NetError::from(refusal))));
         }
-        HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+        let bounded = |body| SdkBody::from_body_1_x(Limited::new(body, ANSWER_BYTES_MAX));
+        HttpResponse::try_from(answer.map(bounded))
             .map_err(|fault| ConnectorError::other(fault.into(), None))
     }
 }
@@ -164,6 +171,10 @@ fn forward(network: &Network, uri: &Uri) -> Option<Route> {
 fn classified(fault: legacy::Error) -> ConnectorError {
     if let Some(fault) = find::<Unreached>(&fault) {
         return unreached(fault).never_connected();
+    }
+    // A peer may refuse us in TLS 1.3 after the handshake has ended for us.
+    if let Some(session) = find::<io::Error>(&fault).and_then(NetError::of_session) {
+        return unreached(&Unreached::from(session));
     }
     match find::<hyper::Error>(&fault) {
         Some(inner) if inner.is_timeout() => ConnectorError::timeout(Box::new(fault)),

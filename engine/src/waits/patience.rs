@@ -16,8 +16,8 @@ pub struct Patience {
     /// From the end of the request to the first byte of the answer: a store
     /// that commits a large part may think for many seconds.
     pub first_byte: Duration,
-    /// Between two bytes of an answer, or while no byte of a request is
-    /// accepted.
+    /// Between two bytes of an answer's body, from the first to the last of
+    /// its head, or while no byte of a request is accepted.
     pub stall: Duration,
     /// How often a send that is stuck looks for an early answer.
     pub glance: Duration,

@@ -58,6 +58,8 @@ const OURS: &[(&str, &str, bool)] = &[
     ("*.a.test", "b.a.test", true),
     // This machine and its link are never asked for through a proxy.
     ("", "localhost", true),
+    ("", "store.localhost", true),
+    ("", "localhost.test", false),
     ("", "127.1.2.3", true),
     ("", "::1", true),
     ("", "::ffff:127.0.0.1", true),

@@ -11,3 +11,4 @@ mod racing;
 mod scripted;
 mod sdk;
 mod support;
+mod variables;

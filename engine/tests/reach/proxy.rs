@@ -158,7 +158,7 @@ fn what_a_forwarding_proxy_refuses_is_told_from_what_the_store_refuses() {
         (
             refusal("403 Forbidden", "AccessDenied", "Access Denied"),
             ErrorKind::Denied,
-            RetryClass::Auth,
+            RetryClass::Fatal,
             &["s3:GetObject"],
         ),
         (
@@ -283,6 +283,26 @@ fn a_proxy_that_says_nothing_is_given_up() {
 }
 
 #[test]
+fn a_proxy_that_answers_by_the_byte_is_given_up() {
+    let scripts = || {
+        vec![script(|peer: &mut Peer| {
+            peer.head();
+            peer.send("HTTP/1.1 200 OK\r\nX: ");
+            for _ in 0..100 {
+                // Its pace: each byte alone comes well within the limit.
+                std::thread::sleep(Duration::from_millis(5));
+                peer.send_some("x");
+            }
+        })]
+    };
+    each_script(scripts, async |ring, server| {
+        let hurried = Patience { first_byte: Duration::from_millis(100), ..Patience::DEFAULT };
+        let fault = dial(ring, through(server, ""), hurried).connect().await.err().unwrap();
+        assert!(matches!(fault, NetError::Silent { .. }), "{fault:?}");
+    });
+}
+
+#[test]
 fn a_proxy_that_is_not_there_is_named() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     each_driver(async |ring| {
@@ -295,50 +315,4 @@ fn a_proxy_that_is_not_there_is_named() {
         assert!(text.contains(&format!("the proxy http://{free}")), "{text}");
         assert!(text.contains("refused") && !text.contains("sesame"), "{text}");
     });
-}
-
-#[test]
-fn a_variable_that_cannot_be_used_is_named_when_it_is_needed() {
-    for value in [
-        "socks5://Aladdin:sesame@h:1080",
-        "https://Aladdin:sesame@h",
-        "http://Aladdin:sesame@",
-        "http://Aladdin:sesame@h:99999",
-        "ftp://Aladdin:sesame@h",
-        "http://Ala%3Addin:sesame@h",
-    ] {
-        let proxies = network("", &[("https_proxy", value)]).proxies;
-        assert!(proxies.route(Wire::Plain, "store.test", 80).is_ok());
-        let fault = proxies.route(Wire::Tls, "store.test", 443).unwrap_err();
-        let fault = NetError::from(fault).at("https://store.test");
-        assert_eq!((fault.kind(), fault.class()), (ErrorKind::Config, RetryClass::Fatal));
-        let text = format!("{fault} {fault:?} {proxies:?}");
-        assert!(text.contains("https_proxy") && text.contains("NO_PROXY"), "{text}");
-        assert!(!text.contains("sesame"), "{text}");
-    }
-}
-
-#[test]
-fn variables_count_in_curls_order() {
-    let route = |variables: &[(&str, &str)], wire| {
-        let port = if wire == Wire::Plain { 80 } else { 443 };
-        format!("{:?}", network("", variables).proxies.route(wire, "store.test", port).unwrap())
-    };
-    let all = [
-        ("https_proxy", "a:1"),
-        ("HTTPS_PROXY", "b:2"),
-        ("all_proxy", "c:3"),
-        ("ALL_PROXY", "http://d"),
-    ];
-    for (from, proxy) in [(0, "a:1"), (1, "b:2"), (2, "c:3"), (3, "d:80")] {
-        let expected = format!("Tunnel(Proxy(http://{proxy}))");
-        assert_eq!(route(&all[from..], Wire::Tls), expected);
-    }
-    assert_eq!(route(&all[..2], Wire::Plain), "Direct");
-    assert_eq!(route(&all, Wire::Plain), "Forward(Proxy(http://c:3))");
-    assert_eq!(route(&[("HTTP_PROXY", "http://h:1")], Wire::Plain), "Direct");
-    assert_eq!(route(&[("http_proxy", "[::1]:1")], Wire::Plain), "Forward(Proxy(http://[::1]:1))");
-    assert_eq!(route(&[("http_proxy", " ")], Wire::Plain), "Direct");
-    let both = [("https_proxy", "a:1"), ("no_proxy", "store.test"), ("NO_PROXY", "other.test")];
-    assert_eq!(route(&both, Wire::Tls), "Direct");
 }

@@ -104,6 +104,23 @@ fn a_container_s_endpoint_with_a_token_in_a_variable() {
 }
 
 #[test]
+fn an_endpoint_s_answer_has_a_limit() {
+    let endpoint = Answering::start(|asked| {
+        // RFC 8259: white space behind the value changes nothing.
+        let text = String::from_utf8(container(asked, "t")).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        ok(&format!("{body}{}", " ".repeat(17 << 20)))
+    });
+    let uri = format!("{}/v1/credentials", endpoint.url());
+    let variables = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "t"),
+    ];
+    let said = ask(&home(&[]), &variables).text;
+    assert!(said.contains("refused"), "{said}");
+}
+
+#[test]
 fn a_pod_s_endpoint_with_a_token_in_a_file() {
     let endpoint = Answering::start(|asked| container(asked, "from-file"));
     let uri = format!("{}/v1/credentials", endpoint.url());

@@ -52,13 +52,36 @@ fn a_store_that_says_nothing_is_given_up_and_the_buffers_come_back() {
             assert_eq!(fault.class(), RetryClass::Retry);
             assert!(fault.to_string().contains("no byte of the answer came"), "{fault}");
             let later = hurried(bench, |patience| patience.stall = SHORT);
-            for _ in 0..2 {
+            for words in ["no end of the answer's head came", "no byte of the answer came"] {
                 let fault = get(&later, &get_request(None), 100).await.unwrap_err();
                 assert_eq!(fault.class(), RetryClass::Retry);
-                assert!(fault.to_string().contains("no byte of the answer came"), "{fault}");
+                assert!(fault.to_string().contains(words), "{fault}");
             }
             let fault = get(&later, &get_request(None), 100).await.unwrap_err();
             assert_eq!(fault.kind(), ErrorKind::NotFound, "{fault}");
+        },
+    );
+}
+
+#[test]
+fn a_head_that_comes_by_the_byte_is_given_up() {
+    each_driver(
+        || {
+            vec![script(|peer: &mut Peer| {
+                peer.head();
+                peer.send("HTTP/1.1 200 OK\r\nX: ");
+                for _ in 0..100 {
+                    // Its pace: each byte alone comes well within the limit.
+                    std::thread::sleep(Duration::from_millis(5));
+                    peer.send_some("x");
+                }
+            })]
+        },
+        async |bench| {
+            let bench = hurried(bench, |patience| patience.stall = Duration::from_millis(100));
+            let fault = get(&bench, &get_request(None), 100).await.unwrap_err();
+            assert_eq!(fault.class(), RetryClass::Retry);
+            assert!(fault.to_string().contains("no end of the answer's head"), "{fault}");
         },
     );
 }

@@ -5,5 +5,8 @@ mod bench;
 mod memory;
 mod pki;
 mod records;
+#[path = "../scripted/mod.rs"]
+mod scripted;
+mod sdk;
 mod server;
 mod trust;

@@ -1,6 +1,7 @@
 //! The thread that asks name servers, and what their answers mean.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -68,9 +69,13 @@ async fn serve(asker: Asker, mut questions: mpsc::Receiver<Question>) {
         tokio::select! {
             question = questions.recv(), if asking.len() < IN_FLIGHT_MAX => {
                 let Some(Question { host, answer }) = question else { return };
-                let others = waiting.entry(host.clone()).or_default();
+                let others = waiting.entry(host.clone());
+                let is_new = matches!(others, Entry::Vacant(_));
+                let others = others.or_default();
+                // Who gave up and asks again would pile up behind a slow answer.
+                others.retain(|other| !other.is_closed());
                 others.push(answer);
-                if others.len() == 1 {
+                if is_new {
                     let asker = Arc::clone(&asker);
                     asking.spawn(async move {
                         let found = asker.find(&host).await;

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::net::names::is_localhost;
+
 /// Entries read of the list.
 const ENTRIES_MAX: usize = 1_024;
 
@@ -38,7 +40,7 @@ impl Bypass {
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
-        if self.all || host == "localhost" || address.is_some_and(is_own) {
+        if self.all || is_localhost(&host) || address.is_some_and(is_own) {
             return true;
         }
         self.entries.iter().any(|(entry, only)| {

@@ -246,6 +246,11 @@ impl TlsFault {
     pub(in crate::net) fn of(error: Error, host: &str) -> Self {
         fault_of(error, host, false)
     }
+
+    /// What an adapter's session failed with after that.
+    pub(in crate::net) fn established(error: Error) -> Self {
+        fault_of(error, "", true)
+    }
 }
 
 fn fault_of(error: Error, host: &str, established: bool) -> TlsFault {
