@@ -1,5 +1,6 @@
 //! How an engine is set up; read once, before it starts.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::waits::Waits;
@@ -48,7 +49,7 @@ impl Default for EngineConfig {
 
 /// Credentials and endpoints, in order of precedence as
 /// `docs/SEMANTICS.md` lists them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Access {
     /// An endpoint that overrides every other source (`--endpoint-url`).
     pub endpoint_url: Option<String>,
@@ -64,6 +65,27 @@ pub struct Access {
     pub anonymous: bool,
     /// How a store is made to check what is sent to it.
     pub checksum: ChecksumChoice,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint_url, config_file, region, ca_bundle, insecure, anonymous, checksum } =
+            self;
+        f.debug_struct("Access")
+            .field("endpoint_url", &endpoint_url.as_deref().map(without_user))
+            .field("config_file", config_file)
+            .field("region", region)
+            .field("ca_bundle", ca_bundle)
+            .field("insecure", insecure)
+            .field("anonymous", anonymous)
+            .field("checksum", checksum)
+            .finish()
+    }
+}
+
+/// A URL as it may be shown, whatever somebody wrote before its `@`.
+pub(crate) fn without_user(url: &str) -> &str {
+    url.rsplit_once('@').map_or(url, |(_, host)| host)
 }
 
 /// How uploads are checked on their way (`docs/SEMANTICS.md` has the table).

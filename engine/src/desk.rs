@@ -165,12 +165,19 @@ impl Desk {
     /// the next attempt.
     ///
     /// # Errors
-    /// As [`Desk::list`].
+    /// As [`Desk::list`], where the store has answered about no key.
     pub async fn delete_batch(&self, keys: Vec<String>) -> Result<Vec<Kept>> {
         let (left, kept) = (RefCell::new(keys), RefCell::new(Vec::new()));
+        let answered = Cell::new(false);
         let delete = async || {
             let named = left.borrow().clone();
             let refused = self.control.delete_batch(&self.bucket, &named).await?;
+            // What comes back is named again in the next request.
+            if let Some(other) = refused.iter().find(|kept| !named.contains(&kept.key)) {
+                let sentence = format!("the store kept {}, which was not to go", other.key);
+                return Err(Error::new(ErrorKind::Protocol, sentence));
+            }
+            answered.set(true);
             let (passing, lasting): (Vec<_>, Vec<_>) = refused.into_iter().partition(|kept| {
                 matches!(kept.error.class(), RetryClass::Retry | RetryClass::Throttle)
             });
@@ -186,7 +193,7 @@ impl Desk {
         match ended {
             Ok(()) => Ok(kept),
             // What the store did answer about is not lost with the rest.
-            Err(error) if !kept.is_empty() => {
+            Err(error) if answered.get() => {
                 let again = |key| Kept { key, error: error.copy() };
                 kept.extend(left.into_inner().into_iter().map(again));
                 Ok(kept)

@@ -35,6 +35,8 @@ pub struct Request {
     pub range: Option<String>,
     /// The session token that it is signed with, where there is one.
     pub token: Option<String>,
+    /// The value of `Proxy-Authorization`, where there is one.
+    pub proxy_authorization: Option<String>,
     /// Requests before this one with the same method, target and range.
     pub before: usize,
 }
@@ -236,12 +238,13 @@ impl Shared {
         let (method, target) = (word(), word());
         let range = field(head, "range").map(str::to_owned);
         let token = field(head, "x-amz-security-token").map(str::to_owned);
+        let proxy_authorization = field(head, "proxy-authorization").map(str::to_owned);
         let mut seen = lock(&self.seen);
         let same = |other: &&Request| {
             other.method == method && other.target == target && other.range == range
         };
         let before = seen.iter().filter(same).count();
-        let request = Request { method, target, range, token, before };
+        let request = Request { method, target, range, token, proxy_authorization, before };
         seen.push(request.clone());
         request
     }

@@ -168,7 +168,9 @@ impl Shared {
 /// RFC 3339 with milliseconds, within the day after 2020-01-01 and 2100.
 fn timestamp(since_epoch: Duration) -> String {
     let (mut days, second) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let mut year = 1970;
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));

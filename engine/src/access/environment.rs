@@ -1,11 +1,14 @@
 //! The variables that decide about access, read once.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use crate::config::without_user;
+
 /// The environment as it was at the first look. An empty variable counts as
 /// unset, as in the AWS tools.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     /// `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; with the name of the
     /// variable that gave it.
@@ -24,6 +27,16 @@ pub struct Environment {
     pub fips: Option<String>,
     /// The folder that holds `config.yaml`.
     pub config_dir: Option<PathBuf>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.endpoint_url.as_ref().map(|(name, url)| (*name, without_user(url)));
+        f.debug_struct("Environment")
+            .field("endpoint_url", &url)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Environment {

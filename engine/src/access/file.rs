@@ -8,13 +8,14 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::Secret;
 use super::environment::Environment;
-use crate::config::Access;
+use crate::config::{Access, without_user};
 use crate::error::{Error, ErrorKind, Result};
 
 /// More than this is not a credential file: a thousand entries fit.
@@ -35,7 +36,7 @@ struct Auth {
 }
 
 /// One store's entry.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Profile {
     /// The access key's name.
@@ -50,6 +51,17 @@ pub struct Profile {
     pub override_url: Option<String>,
     /// `path`, `virtual` or `auto`.
     pub addressing_style: Option<String>,
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile")
+            .field("access_key_id", &self.access_key_id)
+            .field("endpoint", &self.endpoint.as_deref().map(without_user))
+            .field("region", &self.region)
+            .field("override_url", &self.override_url.as_deref().map(without_user))
+            .finish_non_exhaustive()
+    }
 }
 
 impl CredentialFile {

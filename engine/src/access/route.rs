@@ -1,8 +1,10 @@
 //! The order of precedence: whom to talk to and how, for one URI.
 
+use std::fmt;
+
 use super::environment::Environment;
 use super::file::Profile;
-use crate::config::Access;
+use crate::config::{Access, without_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::uri::{Scheme, Uri};
 
@@ -16,7 +18,7 @@ pub enum Addressing {
 }
 
 /// Whom to talk to about one URI, before any network call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Route {
     /// The endpoint's URL and what set it; `None` is AWS itself.
     pub endpoint: Option<(&'static str, String)>,
@@ -29,6 +31,17 @@ pub struct Route {
     pub dual_stack: bool,
     /// The same, for its FIPS endpoints.
     pub fips: bool,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.endpoint.as_ref().map(|(source, url)| (*source, without_user(url)));
+        f.debug_struct("Route")
+            .field("endpoint", &url)
+            .field("addressing", &self.addressing)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Route {

@@ -22,13 +22,13 @@ use aws_sdk_s3::types::{
     EncodingType, RequestPayer, ServerSideEncryption, StorageClass,
 };
 
-use super::Contact;
 use super::aws;
 use super::checksum::Rung;
 use super::client::http_client;
 use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use super::verdict::Signed;
+use super::{Contact, FRESH_MAX};
 use crate::error::{ErrorKind, Result};
 use crate::job::{Encryption, StoreOptions};
 use crate::net::Patience;
@@ -137,7 +137,8 @@ fn client(contact: &Contact, bucket: &str, patience: &Patience) -> Client {
 
 impl Control for SdkControl {
     fn fresh(&self) -> Pin<Box<dyn Future<Output = bool> + '_>> {
-        Box::pin(self.outcome.contact().credentials.fresh())
+        let fresh = self.outcome.contact().credentials.fresh();
+        Box::pin(async { tokio::time::timeout(FRESH_MAX, fresh).await.unwrap_or(false) })
     }
 
     fn deletes_batches(&self) -> bool {
@@ -243,6 +244,7 @@ impl Control for SdkControl {
             let whole = crc64nvme.is_some();
             let parts = parts.into_iter().map(completed).collect();
             let (client, signed) = self.client();
+            let signed = Signed { rung: in_head(whole), ..signed };
             let answer = client
                 .complete_multipart_upload()
                 .bucket(bucket)

@@ -175,9 +175,11 @@ impl Lanes<'_> {
         let mut rung = self.first();
         let mut sealed = seal::seal(site, self.fd, order, &lease, part.range, rung).await?;
         read::unchanged(self.fd, order)?;
-        let mut only_new = self.only_new;
+        let mut conditional = self.only_new;
         let mut retry = Retry::new(site.policy);
         loop {
+            // An acknowledged object that is no good is ours to replace.
+            let only_new = conditional && !sealed.stored;
             let request = PutRequest { only_new, ..self.request(part, sealed.proof(rung)?)? };
             let (sent, back) =
                 send(site, self.fd, order, &lease, scratch, &request, &mut sealed).await;
@@ -193,16 +195,24 @@ impl Lanes<'_> {
                 }
                 Err(error) => error,
             };
-            // A store without conditions: it was asked for the object before. S3's
-            // own sentence does not say which field it is about.
-            if only_new && error.kind() == ErrorKind::Unsupported {
-                only_new = false;
-                continue;
-            }
-            if error.class() == RetryClass::Checksum {
-                rung = self.below(rung, error)?;
+            let below = match error.class() {
+                RetryClass::Checksum => self.below(rung, error),
+                _ => Err(error),
+            };
+            let error = match below {
+                Ok(next) => {
+                    rung = next;
+                    sealed = seal::reseal(site, self.fd, order, &lease, sealed, rung).await?;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // A store without conditions: it was asked for the object before.
+            // What it said of the checksums may have been about the condition.
+            if conditional && error.kind() == ErrorKind::Unsupported {
+                conditional = false;
+                rung = self.first();
                 sealed = seal::reseal(site, self.fd, order, &lease, sealed, rung).await?;
-                only_new = self.only_new;
                 continue;
             }
             site.again(&order.key, &mut retry, false, error).await?;

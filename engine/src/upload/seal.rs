@@ -24,6 +24,9 @@ pub struct Sealed {
     pub(super) sums: Option<Sums>,
     /// The bytes, when they all fit the buffers; else they are read (again).
     pub(super) held: Option<Vec<Slice>>,
+    /// The store has acknowledged the part once, so that what it has there is
+    /// no longer somebody else's.
+    pub(super) stored: bool,
 }
 
 /// What was computed over a part.
@@ -70,7 +73,7 @@ pub(super) async fn seal(
 ) -> Result<Sealed> {
     let fits = range.len() <= (PART_BUFFERS * site.pool.buffer_bytes()) as u64;
     if !fits && matches!(rung, Rung::Trailer | Rung::None) {
-        return Ok(Sealed { range, sums: None, held: None });
+        return Ok(Sealed { range, sums: None, held: None, stored: false });
     }
     let mut crc = Digest::new(Algorithm::Crc64Nvme);
     let mut md5 = (rung == Rung::ContentMd5).then(Md5::new);
@@ -87,7 +90,7 @@ pub(super) async fn seal(
         if crc.bytes() == range.len() {
             let held = (loaded.bytes == range.len()).then_some(loaded.slices);
             let md5 = md5.map(|md5| md5.finalize().into());
-            return Ok(Sealed { range, sums: Some(Sums { crc, md5 }), held });
+            return Ok(Sealed { range, sums: Some(Sums { crc, md5 }), held, stored: false });
         }
     }
 }
@@ -108,13 +111,13 @@ pub(super) async fn reseal(
     if sealed.proof(rung).is_ok() {
         return Ok(sealed);
     }
-    let Sealed { range, sums: before, held } = sealed;
+    let Sealed { range, sums: before, held, stored } = sealed;
     // Back to the lease, to be read into.
     drop(held);
     let sealed = seal(site, fd, order, lease, range, rung).await?;
     match (&before, &sealed.sums) {
         (Some(before), Some(now)) if before.crc.value() != now.crc.value() => Err(changed(order)),
-        _ => Ok(sealed),
+        _ => Ok(Sealed { stored, ..sealed }),
     }
 }
 

@@ -56,15 +56,16 @@ pub(super) async fn send(
     if let Err(error) = body {
         return (Err(error), put.abandon());
     }
-    let Some(sums) = &sealed.sums else { return (Err(unread()), put.abandon()) };
+    let Some(sums) = sealed.sums.clone() else { return (Err(unread()), put.abandon()) };
     if request.proof == Proof::Trailer
         && let Err(error) = put.trail(&review::text(&sums.crc)).await
     {
         return (Err(error), put.abandon());
     }
     let (done, scratch) = put.finish().await;
+    sealed.stored |= done.is_ok();
     let sent = done.and_then(|done| {
-        let confirmed = review::put(&done, sums, &request.proof)?;
+        let confirmed = review::put(&done, &sums, &request.proof)?;
         Ok(Sent { etag: done.etag, range: sealed.range, digest: sums.crc.clone(), confirmed })
     });
     (sent, scratch)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use osmo_engine::config::{Access, ChecksumChoice};
-use osmo_engine::job::StoreOptions;
+use osmo_engine::job::{IfExists, StoreOptions};
 use osmo_engine::{Engine, EngineConfig, IoChoice, Job, JobEvent, Report, UploadJob};
 
 use crate::store::{Rules, Store};
@@ -95,18 +95,27 @@ impl Desk {
         files: &[(&str, usize)],
         store: StoreOptions,
     ) -> Result<Ended, osmo_engine::Error> {
+        self.run(files, UploadJob { store, ..UploadJob::default() })
+    }
+
+    /// Objects that are there stay.
+    pub(crate) fn upload_new(&self, files: &[(&str, usize)]) -> Ended {
+        let if_exists = IfExists::Skip;
+        self.run(files, UploadJob { if_exists, ..UploadJob::default() }).unwrap()
+    }
+
+    fn run(&self, files: &[(&str, usize)], job: UploadJob) -> Result<Ended, osmo_engine::Error> {
         let notes = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&notes);
         let job = UploadJob {
             remote: "s3://bkt/".to_owned(),
             local: files.iter().map(|file| self.file(*file)).collect(),
-            store,
             observer: Some(Arc::new(move |event| {
                 if let JobEvent::Note(note) = event {
                     heard.lock().unwrap().push(note);
                 }
             })),
-            ..UploadJob::default()
+            ..job
         };
         let report = self.engine.submit(Job::Upload(job)).wait()?;
         let notes = notes.lock().unwrap().clone();

@@ -4,6 +4,7 @@
 
 mod body;
 mod complete;
+mod conditions;
 mod desk;
 mod ladder;
 mod options;

@@ -60,6 +60,8 @@ pub(crate) struct Rules {
     /// Any PUT is refused.
     pub(crate) denies: Option<(&'static str, &'static str)>,
     pub(crate) heads: bool,
+    /// `If-None-Match: *` on a PUT.
+    pub(crate) conditions: Takes,
     /// Called when half of a body of more than a MiB is there.
     pub(crate) half: Arc<dyn Fn() + Send + Sync>,
 }
@@ -75,6 +77,7 @@ impl Rules {
             ends: Ends::Named,
             denies: None,
             heads: true,
+            conditions: checks,
             half: Arc::new(|| {}),
         }
     }
@@ -256,6 +259,12 @@ impl Shared {
             "PUT" if let Some((status, code)) = rules.denies => {
                 return Some(refusal(status, code, "as the rules say"));
             }
+            "PUT"
+                if head.field("if-none-match").is_some()
+                    && matches!(rules.conditions, Takes::Refuses(..)) =>
+            {
+                rules.conditions
+            }
             "PUT" if head.field("x-amz-trailer").is_some() => rules.trailer,
             "PUT" if head.field("x-amz-checksum-crc64nvme").is_some() => rules.header,
             "PUT" if head.field("content-md5").is_some() => rules.md5,
@@ -300,6 +309,10 @@ impl Shared {
     }
 
     fn put(&self, head: &Head, body: &[u8], upload: Option<&str>) -> Answer {
+        let taken = self.state.lock().unwrap().objects.contains_key(&head.key());
+        if head.field("if-none-match").is_some() && taken {
+            return refusal("412 Precondition Failed", "PreconditionFailed", "it is there");
+        }
         let crc = |content: &[u8]| ("x-amz-checksum-crc64nvme", crc64nvme(content));
         let mismatch = || refusal("400 Bad Request", "BadDigest", "it did not match");
         let mut fields = Vec::new();
@@ -399,6 +412,7 @@ impl Shared {
                 ("content-length", object.bytes.len().to_string()),
                 ("etag", format!("\"{}\"", object.etag)),
             ]),
+            None if self.rules.heads => ("404 Not Found".to_owned(), Vec::new(), String::new()),
             None => ("403 Forbidden".to_owned(), Vec::new(), String::new()),
         }
     }

@@ -156,8 +156,14 @@ impl Uploader<'_> {
                     }
                 }
                 Ok(false) => {
+                    // Uploads whose turn it is may need a second place, so
+                    // those that wait for theirs hold none.
+                    drop(place);
                     let _turn = multipart.acquire().await;
-                    sender.in_parts(file, place).await;
+                    match sender.orders.place().await {
+                        Ok(place) => sender.in_parts(file, place).await,
+                        Err(error) => tally.failed(&name, &error),
+                    }
                 }
                 Err(error) => tally.failed(&name, &error),
             }

@@ -39,7 +39,12 @@ fn object(
     name: &impl Fn(&str) -> Result<String, &'static str>,
 ) -> Result<ObjectInfo, &'static str> {
     Ok(ObjectInfo {
-        key: name(listed.key().ok_or("a listing with an object without a key")?)?,
+        key: listed
+            .key()
+            .map(name)
+            .transpose()?
+            .filter(|key| !key.is_empty())
+            .ok_or("a listing with an object without a key")?,
         bytes: listed
             .size()
             .and_then(|bytes| u64::try_from(bytes).ok())
