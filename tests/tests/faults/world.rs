@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use osmo_engine::config::Access;
+use osmo_engine::config::{Access, ChecksumChoice};
 use osmo_engine::report::{JobEvent, Report};
 use osmo_engine::{
-    Backoff, DownloadJob, Engine, EngineConfig, ErrorKind, IoChoice, Job, Patience, Result,
-    RetryPolicy, UploadJob, Waits,
+    Backoff, CheckJob, DeleteJob, DownloadJob, Engine, EngineConfig, ErrorKind, IoChoice, Job,
+    Patience, Result, RetryPolicy, UploadJob, Waits,
 };
 use osmo_tests::fault_server::{ACCESS_KEY, FaultServer, REGION, SECRET_KEY};
 use osmo_tests::tree;
@@ -55,6 +55,7 @@ pub(crate) fn waits(silence_ms: u64) -> Waits {
 pub(crate) struct Sources {
     folder: tempfile::TempDir,
     known: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
+    sums: Mutex<BTreeMap<String, String>>,
 }
 
 impl Sources {
@@ -76,12 +77,19 @@ impl Sources {
                  {SECRET_KEY}, region: {REGION}}}}}}}"
             );
             std::fs::write(folder.path().join("config.yaml"), config).unwrap();
-            Self { folder, known: Mutex::default() }
+            Self { folder, known: Mutex::default(), sums: Mutex::default() }
         })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// `sha256sum` of the files in the folder `name`.
+    pub(crate) fn sums(&self, name: &str) -> String {
+        let mut sums = self.sums.lock().unwrap();
+        let summed = || tree::sha256sums(&self.path(name)).unwrap();
+        sums.entry(name.to_owned()).or_insert_with(summed).clone()
     }
 
     pub(crate) fn bytes(&self, name: &str) -> Arc<Vec<u8>> {
@@ -96,6 +104,7 @@ pub(crate) struct World {
     pub(crate) server: FaultServer,
     io: IoChoice,
     waits: Waits,
+    checksum: ChecksumChoice,
     notes: Arc<Mutex<Vec<String>>>,
 }
 
@@ -105,12 +114,18 @@ impl World {
             server: FaultServer::start("bkt").unwrap(),
             io: if driver == "uring" { IoChoice::Uring } else { IoChoice::Epoll },
             waits: waits(SILENCE_MS),
+            checksum: ChecksumChoice::Auto,
             notes: Arc::default(),
         }
     }
 
     pub(crate) fn with_waits(mut self, waits: Waits) -> Self {
         self.waits = waits;
+        self
+    }
+
+    pub(crate) fn with_checksum(mut self, checksum: ChecksumChoice) -> Self {
+        self.checksum = checksum;
         self
     }
 
@@ -127,6 +142,7 @@ impl World {
         let access = Access {
             endpoint_url: Some(self.server.url()),
             config_file: Some(Sources::get().path("config.yaml")),
+            checksum: self.checksum,
             ..Access::default()
         };
         let (io, waits) = (self.io, self.waits);
@@ -155,12 +171,36 @@ impl World {
 
     /// Uploads what is in the source folder `name` to `up/`.
     pub(crate) fn upload(&self, name: &str) -> Result<Report> {
-        self.run(Job::Upload(UploadJob {
+        self.upload_all(&Sources::get().path(name), |_| {})
+    }
+
+    /// Uploads what is in `from` to `up/`, in a way of `how`'s.
+    pub(crate) fn upload_all(
+        &self,
+        from: &Path,
+        how: impl FnOnce(&mut UploadJob),
+    ) -> Result<Report> {
+        let mut job = UploadJob {
             remote: "s3://bkt/up".to_owned(),
-            local: vec![Sources::get().path(name).join("*")],
+            local: vec![from.join("*")],
             observer: Some(self.observer()),
             ..UploadJob::default()
+        };
+        how(&mut job);
+        self.run(Job::Upload(job))
+    }
+
+    pub(crate) fn delete(&self, remote: &str) -> Result<Report> {
+        self.run(Job::Delete(DeleteJob {
+            remote: remote.to_owned(),
+            observer: Some(self.observer()),
+            ..DeleteJob::default()
         }))
+    }
+
+    /// Whether the bucket answers.
+    pub(crate) fn check(&self) -> Result<Report> {
+        self.run(Job::Check(CheckJob { remote: "s3://bkt/p/".to_owned(), ..CheckJob::default() }))
     }
 
     /// Remarks on the jobs so far.
