@@ -139,6 +139,12 @@ impl FaultServer {
         self.shared.state().table.put(key, bytes.into(), None, None);
     }
 
+    /// The same, of bytes that others hold as well and whose CRC64NVME
+    /// (base64) is known.
+    pub fn share(&self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: &str) {
+        self.shared.state().table.insert(key, bytes, crc64nvme.to_owned());
+    }
+
     /// An object's bytes.
     pub fn object(&self, key: &str) -> Option<Arc<Vec<u8>>> {
         self.shared.state().table.get(key).map(|object| Arc::clone(&object.bytes))
@@ -152,6 +158,11 @@ impl FaultServer {
     /// Keys that a page of a listing has at most; 1,000 without.
     pub fn page_keys(&self, keys_max: usize) {
         self.shared.state().table.page_keys = keys_max;
+    }
+
+    /// CRC64NVME in base64.
+    pub fn crc64nvme(bytes: &[u8]) -> String {
+        checksum::crc64nvme(bytes)
     }
 
     /// Requests of this kind so far, spoilt ones included.

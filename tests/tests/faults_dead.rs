@@ -21,7 +21,8 @@ under_both_drivers!(
 );
 
 /// Far more than the engine has places for.
-const OBJECTS: usize = 6_000;
+const OBJECTS: usize = 1_500;
+const PAGE: usize = 50;
 
 fn impatient(driver: &str) -> World {
     let mut waits = waits(10_000);
@@ -32,6 +33,7 @@ fn impatient(driver: &str) -> World {
 
 fn full(driver: &str) -> World {
     let world = impatient(driver);
+    world.server.page_keys(PAGE);
     for number in 0..OBJECTS {
         world.server.put(&format!("p/{number}"), number.to_string());
     }
@@ -43,7 +45,8 @@ fn assert_ended(world: &World, ended: Result<Report>, call: Call) {
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     assert!(error.to_string().contains("not tried"), "{error}");
     let asked = world.server.requests(call);
-    assert!(asked < OBJECTS / 2, "{asked} requests");
+    // Three attempts each for those that were under way.
+    assert!(asked < OBJECTS, "{asked} requests");
     assert_eq!(world.server.connections_left(), 0);
 }
 
@@ -53,7 +56,7 @@ fn a_download_ends(driver: &str) {
     let to = tempfile::tempdir().unwrap();
     assert_ended(&world, world.download("s3://bkt/p/", to.path()), Call::GetWhole);
     assert!(!to.path().join(".osmo-partial").exists());
-    assert!(world.server.requests(Call::List) < OBJECTS / 1_000, "listed to the end");
+    assert!(world.server.requests(Call::List) < OBJECTS / PAGE, "listed to the end");
 }
 
 /// Listed as large, so that each is asked for its checksums first.
@@ -66,7 +69,7 @@ fn a_download_ends_that_never_gets_past_a_head(driver: &str) {
                  <Size>{RANGED_BYTES}</Size></Contents>"
             )
         };
-        (from..from + 1_000).map(entry).collect::<String>()
+        (from..from + PAGE).map(entry).collect::<String>()
     };
     let page = |number: usize| {
         Step::Status(
@@ -75,11 +78,11 @@ fn a_download_ends_that_never_gets_past_a_head(driver: &str) {
                 "<ListBucketResult><Name>bkt</Name><IsTruncated>true</IsTruncated>\
                  <NextContinuationToken>after-{number}</NextContinuationToken>{}\
                  </ListBucketResult>",
-                entries(number * 1_000)
+                entries(number * PAGE)
             ),
         )
     };
-    world.server.script(Call::List, "", (0..OBJECTS / 1_000).map(page));
+    world.server.script(Call::List, "", (0..OBJECTS / PAGE).map(page));
     world.server.always(Call::Head, "p/", Step::Reset(0));
     let to = tempfile::tempdir().unwrap();
     assert_ended(&world, world.download("s3://bkt/p/", to.path()), Call::Head);

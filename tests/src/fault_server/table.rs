@@ -82,6 +82,11 @@ impl Table {
         object
     }
 
+    pub(super) fn insert(&mut self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: String) {
+        let etag = format!("\"etag-{:08}\"", self.number());
+        self.objects.insert(key.to_owned(), Object { bytes, etag, crc64nvme, content_type: None });
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Object> {
         self.objects.get(key)
     }

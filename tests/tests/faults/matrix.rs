@@ -189,15 +189,25 @@ fn without(sums: &str, name: &str) -> String {
 }
 
 fn upload(world: &World, case: &Case) -> Result<(End, String), String> {
-    let source = if case.call == Call::Put { "small" } else { "parted" };
+    let source = match (case.call, case.trailer) {
+        (Call::Put, false) => "small",
+        (Call::Put, true) => "streamed",
+        _ => "parted",
+    };
     let (end, sentence) = End::of(&world.upload(source));
     for (name, due) in [("other", true), ("target", end == End::Done)] {
         let stored = world.server.object(&format!("up/{name}"));
-        let whole = Sources::get().bytes(&format!("{source}/{name}"));
+        let (whole, _) = Sources::get().bytes(&format!("{source}/{name}"));
         match stored {
             Some(stored) if stored != whole => return Err(format!("{name} has wrong bytes")),
-            // A PUT whose answer was lost is there, and whole.
-            Some(_) => {}
+            // A PUT whose answer was lost is there, and whole. A name without an
+            // extension is a text's.
+            Some(_) => {
+                let kind = world.server.content_type(&format!("up/{name}"));
+                if kind.as_deref() != Some("text/plain") {
+                    return Err(format!("{name} is stored as {kind:?}"));
+                }
+            }
             None if due => return Err(format!("{end:?}, but {name} is not there: {sentence}")),
             None => {}
         }

@@ -19,6 +19,9 @@ const SILENCE_MS: u64 = 10_000;
 
 /// One request each way.
 pub(crate) const SMALL_BYTES: u64 = 100_003;
+/// One request that does not fit its buffers, so that its checksum is not known
+/// before it goes.
+pub(crate) const STREAMED_BYTES: u64 = (1 << 20) + 4_321;
 /// Two ranges on the way down.
 pub(crate) const RANGED_BYTES: u64 = (8 << 20) + 4_321;
 /// Two parts on the way up.
@@ -54,7 +57,7 @@ pub(crate) fn waits(silence_ms: u64) -> Waits {
 /// Files with random content, made once a process by Python.
 pub(crate) struct Sources {
     folder: tempfile::TempDir,
-    known: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
+    known: Mutex<BTreeMap<String, (Arc<Vec<u8>>, String)>>,
     sums: Mutex<BTreeMap<String, String>>,
 }
 
@@ -68,6 +71,8 @@ impl Sources {
             };
             file("small/target", SMALL_BYTES, 1);
             file("small/other", 5_000, 2);
+            file("streamed/target", STREAMED_BYTES, 7);
+            file("streamed/other", 5_000, 8);
             file("ranged/target", RANGED_BYTES, 3);
             file("ranged/other", 5_000, 4);
             file("parted/target", PARTED_BYTES, 5);
@@ -92,10 +97,15 @@ impl Sources {
         sums.entry(name.to_owned()).or_insert_with(summed).clone()
     }
 
-    pub(crate) fn bytes(&self, name: &str) -> Arc<Vec<u8>> {
+    /// A file's bytes, and their CRC64NVME.
+    pub(crate) fn bytes(&self, name: &str) -> (Arc<Vec<u8>>, String) {
         let mut known = self.known.lock().unwrap();
-        let read = || Arc::new(std::fs::read(self.path(name)).unwrap());
-        Arc::clone(known.entry(name.to_owned()).or_insert_with(read))
+        let read = || {
+            let bytes = std::fs::read(self.path(name)).unwrap();
+            let crc = FaultServer::crc64nvme(&bytes);
+            (Arc::new(bytes), crc)
+        };
+        known.entry(name.to_owned()).or_insert_with(read).clone()
     }
 }
 
@@ -132,8 +142,8 @@ impl World {
     /// Stores the files below `name` under `p/`.
     pub(crate) fn hold(&self, name: &str) {
         for file in ["target", "other"] {
-            let bytes = Sources::get().bytes(&format!("{name}/{file}"));
-            self.server.put(&format!("p/{file}"), bytes.to_vec());
+            let (bytes, crc) = Sources::get().bytes(&format!("{name}/{file}"));
+            self.server.share(&format!("p/{file}"), bytes, &crc);
         }
     }
 
