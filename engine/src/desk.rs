@@ -162,22 +162,22 @@ impl Desk {
 impl Desk {
     /// Removes up to 1,000 objects in one request; answers with those that the
     /// store kept. Keys that it kept for a passing reason are tried again with
-    /// the next attempt.
+    /// the next attempt; an answer about keys that nobody named is none.
     ///
     /// # Errors
-    /// As [`Desk::list`], where the store has answered about no key.
+    /// As [`Desk::list`], where no answer told of single keys.
     pub async fn delete_batch(&self, keys: Vec<String>) -> Result<Vec<Kept>> {
         let (left, kept) = (RefCell::new(keys), RefCell::new(Vec::new()));
-        let answered = Cell::new(false);
+        let told = Cell::new(false);
         let delete = async || {
             let named = left.borrow().clone();
             let refused = self.control.delete_batch(&self.bucket, &named).await?;
-            // What comes back is named again in the next request.
-            if let Some(other) = refused.iter().find(|kept| !named.contains(&kept.key)) {
-                let sentence = format!("the store kept {}, which was not to go", other.key);
-                return Err(Error::new(ErrorKind::Protocol, sentence));
+            // Never anything that was not asked for, whatever a store answers.
+            if let Some(stray) = refused.iter().find(|kept| !named.contains(&kept.key)) {
+                let sentence = format!("the store keeps {}, which nobody named", stray.key);
+                return Err(Error::new(ErrorKind::Protocol, sentence).in_class(RetryClass::Retry));
             }
-            answered.set(true);
+            told.set(true);
             let (passing, lasting): (Vec<_>, Vec<_>) = refused.into_iter().partition(|kept| {
                 matches!(kept.error.class(), RetryClass::Retry | RetryClass::Throttle)
             });
@@ -193,7 +193,7 @@ impl Desk {
         match ended {
             Ok(()) => Ok(kept),
             // What the store did answer about is not lost with the rest.
-            Err(error) if answered.get() => {
+            Err(error) if told.get() => {
                 let again = |key| Kept { key, error: error.copy() };
                 kept.extend(left.into_inner().into_iter().map(again));
                 Ok(kept)

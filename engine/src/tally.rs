@@ -130,8 +130,8 @@ impl Tally {
         if !self.dead.load(Ordering::Acquire) {
             return Ok(());
         }
-        let sentence = "not tried, because nobody has answered at the endpoint for many files in \
-                        a row: check the endpoint URL and the network, then run the transfer again";
+        let sentence = "not tried, because nobody has answered at the endpoint for many objects \
+                        in a row: check the endpoint URL and the network, then run it again";
         Err(Error::new(ErrorKind::Unreachable, sentence))
     }
 
@@ -139,6 +139,7 @@ impl Tally {
     pub fn deleted(&self, bytes: u64) {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.files_deleted.fetch_add(1, Ordering::Relaxed);
+        lock(&self.breaker).reached();
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 

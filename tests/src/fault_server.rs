@@ -78,10 +78,20 @@ pub(crate) struct State {
     table: Table,
     /// Regions that a script has sent somebody to.
     regions: Vec<String>,
-    seen: Vec<(Call, String)>,
+    seen: Vec<Seen>,
     heads: Vec<(Call, Vec<(String, String)>)>,
     violations: Vec<String>,
     open: usize,
+}
+
+/// A request that came.
+pub(crate) struct Seen {
+    call: Call,
+    subject: String,
+    /// What it was signed for; empty for an unsigned one.
+    region: String,
+    /// Whether its checksum comes behind its body.
+    trailed: bool,
 }
 
 impl Shared {
@@ -130,6 +140,12 @@ impl FaultServer {
         self.shared.state().table.put(key, bytes.into(), None, None);
     }
 
+    /// The same, of bytes that others hold as well and whose CRC64NVME
+    /// (base64) is known.
+    pub fn share(&self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: &str) {
+        self.shared.state().table.insert(key, bytes, crc64nvme.to_owned());
+    }
+
     /// An object's bytes.
     pub fn object(&self, key: &str) -> Option<Arc<Vec<u8>>> {
         self.shared.state().table.get(key).map(|object| Arc::clone(&object.bytes))
@@ -145,14 +161,43 @@ impl FaultServer {
         self.shared.state().table.page_keys = keys_max;
     }
 
+    /// CRC64NVME in base64.
+    pub fn crc64nvme(bytes: &[u8]) -> String {
+        checksum::crc64nvme(bytes)
+    }
+
     /// Requests of this kind so far, spoilt ones included.
     pub fn requests(&self, call: Call) -> usize {
-        self.shared.state().seen.iter().filter(|(seen, _)| *seen == call).count()
+        self.shared.state().seen.iter().filter(|seen| seen.call == call).count()
     }
 
     /// Requests so far: kind and key.
     pub fn seen(&self) -> Vec<(Call, String)> {
-        self.shared.state().seen.clone()
+        let state = self.shared.state();
+        state.seen.iter().map(|seen| (seen.call, seen.subject.clone())).collect()
+    }
+
+    /// The regions that requests of this kind were signed for, in their order.
+    pub fn signed_for(&self, call: Call) -> Vec<String> {
+        let state = self.shared.state();
+        let seen = state.seen.iter().filter(|seen| seen.call == call);
+        seen.map(|seen| seen.region.clone()).collect()
+    }
+
+    /// Requests of this kind so far whose checksum came behind the body.
+    pub fn trailed(&self, call: Call) -> usize {
+        self.shared.state().seen.iter().filter(|seen| seen.call == call && seen.trailed).count()
+    }
+
+    /// The content type that an object was stored with.
+    pub fn content_type(&self, key: &str) -> Option<String> {
+        self.shared.state().table.get(key)?.content_type.clone()
+    }
+
+    /// Batches of deletions keep `key` and say `code`, `times` times; a
+    /// deletion of its own is not concerned.
+    pub fn keep(&self, key: &str, code: &'static str, times: usize) {
+        self.shared.state().table.keep(key, code, times);
     }
 
     /// What each request of this kind said in its field `name`, in lower case.

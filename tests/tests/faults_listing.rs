@@ -22,7 +22,6 @@ under_both_drivers!(
     a_page_without_end,
     sizes_that_are_not_so,
     answers_after_many_pages,
-    a_dead_store_is_not_asked_for_every_object,
 );
 
 fn page(entries: &str, next: Option<&str>) -> Step {
@@ -191,25 +190,4 @@ fn answers_after_many_pages(driver: &str) {
     // `printf 42 | sha256sum`
     let sum = "73475cb40a568e8da8a045ced110137e159f890ac4da883b6b17dc651b3a8049  ./42\n";
     assert!(found.contains(sum), "{found}");
-}
-
-/// Each of the four hundred would spend its own attempts.
-fn a_dead_store_is_not_asked_for_every_object(driver: &str) {
-    let mut waits = faults::world::waits(10_000);
-    waits.retry.lost_max = 4;
-    waits.retry.lost_for = std::time::Duration::ZERO;
-    let world = World::new(driver).with_waits(waits);
-    for number in 0..400 {
-        world.server.put(&format!("p/{number}"), number.to_string());
-    }
-    world.server.page_keys(10);
-    world.server.always(Call::GetWhole, "p/", Step::Reset(0));
-    let to = tempfile::tempdir().unwrap();
-    let report = world.download("s3://bkt/p/", to.path()).unwrap();
-    assert_eq!(report.failures_total, 400);
-    assert!(report.failures.iter().all(|failure| failure.kind == ErrorKind::Unreachable));
-    let last = report.failures.last().unwrap();
-    assert!(last.reason.contains("not tried"), "{}", last.reason);
-    let asked = world.server.requests(Call::GetWhole);
-    assert!(asked < 3 * 400, "{asked} requests");
 }

@@ -268,10 +268,12 @@ impl Fault {
 
     fn not_found(&self, endpoint: &str, subject: Subject<'_>) -> String {
         match self.code.as_deref() {
-            Some("NoSuchBucket") => format!(
-                "there is no bucket {} at {endpoint}: check its name and the endpoint",
-                subject.bucket
-            ),
+            code if code == Some("NoSuchBucket") || code.is_none() && subject.key.is_empty() => {
+                let bucket = subject.bucket;
+                format!(
+                    "there is no bucket {bucket} at {endpoint}: check its name and the endpoint"
+                )
+            }
             Some("NoSuchUpload") => {
                 format!("the multipart upload of {subject} is gone: start it again")
             }

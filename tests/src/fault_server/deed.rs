@@ -199,6 +199,11 @@ fn delete_many(table: &mut Table, body: &[u8]) -> Answer {
     let quiet = texts(&document, "Quiet").first().is_some_and(|quiet| quiet == "true");
     let mut out = String::new();
     for key in &keys {
+        if let Some(code) = table.keeps(key) {
+            let key = escaped(key);
+            out.push_str(&format!("<Error><Key>{key}</Key><Code>{code}</Code></Error>"));
+            continue;
+        }
         table.delete(key);
         if !quiet {
             out.push_str(&format!("<Deleted><Key>{}</Key></Deleted>", escaped(key)));

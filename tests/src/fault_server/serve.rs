@@ -11,7 +11,7 @@ use super::deliver::deliver;
 use super::request::Request;
 use super::script::{Call, Step};
 use super::wire::{Body, Peer, announced};
-use super::{REGION, Shared, State, signature};
+use super::{REGION, Seen, Shared, State, signature};
 
 /// Of a body that is larger, nothing is read before a refusal.
 const SMALL_BODY: usize = 64 << 10;
@@ -58,7 +58,12 @@ fn exchange(shared: &Shared, mut peer: Peer, request: &Request) -> io::Result<Op
     };
     let step = {
         let mut state = shared.state();
-        state.seen.push((call, subject.clone()));
+        state.seen.push(Seen {
+            call,
+            subject: subject.clone(),
+            region: signature::region(request).unwrap_or_default().to_owned(),
+            trailed: request.field("x-amz-trailer").is_some(),
+        });
         state.heads.push((call, request.fields.clone()));
         state.script.next(call, &subject)
     };

@@ -7,6 +7,12 @@ use sha2::{Digest, Sha256};
 use super::request::Request;
 use super::{ACCESS_KEY, SECRET_KEY};
 
+/// The region that `request` is signed for.
+pub(super) fn region(request: &Request) -> Option<&str> {
+    let (_, credential) = request.field("authorization")?.split_once("Credential=")?;
+    credential.split('/').nth(2)
+}
+
 /// Says what is wrong with the signature of `request`; `regions` may sign.
 pub(super) fn check(request: &Request, body: &[u8], regions: &[&str]) -> Result<(), String> {
     let authorization = request.field("authorization").ok_or("the request is not signed")?;

@@ -37,12 +37,20 @@ pub(super) struct Table {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, Upload>,
     pub(super) page_keys: usize,
+    /// What batches keep: the code, and how many times more.
+    kept: BTreeMap<String, (&'static str, usize)>,
     next: u64,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), uploads: BTreeMap::new(), page_keys: 1_000, next: 1 }
+        Self {
+            objects: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            page_keys: 1_000,
+            kept: BTreeMap::new(),
+            next: 1,
+        }
     }
 }
 
@@ -74,6 +82,11 @@ impl Table {
         object
     }
 
+    pub(super) fn insert(&mut self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: String) {
+        let etag = format!("\"etag-{:08}\"", self.number());
+        self.objects.insert(key.to_owned(), Object { bytes, etag, crc64nvme, content_type: None });
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Object> {
         self.objects.get(key)
     }
@@ -89,6 +102,17 @@ impl Table {
 
     pub(super) fn delete(&mut self, key: &str) {
         self.objects.remove(key);
+    }
+
+    pub(super) fn keep(&mut self, key: &str, code: &'static str, times: usize) {
+        self.kept.insert(key.to_owned(), (code, times));
+    }
+
+    /// Why a batch keeps `key` this time.
+    pub(super) fn keeps(&mut self, key: &str) -> Option<&'static str> {
+        let (code, left) = self.kept.get_mut(key).filter(|(_, left)| *left > 0)?;
+        *left -= 1;
+        Some(code)
     }
 
     pub(super) fn unfinished(&self) -> usize {

@@ -19,18 +19,29 @@ pub(crate) struct Case {
     pub(crate) call: Call,
     pub(crate) step: Step,
     pub(crate) times: Times,
+    /// Whether checksums follow what is sent (`aws-chunked`).
+    pub(crate) trailer: bool,
+}
+
+impl Case {
+    /// Whether something is waited for that never comes.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.step == Step::Stall
+            || self.step == Step::WrongLength && matches!(self.call, Call::Put | Call::UploadPart)
+    }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = format!("{:?}", self.step);
         let step: String = step.chars().take(60).collect();
-        write!(f, "{:?} × {step} × {:?}", self.call, self.times)
+        let trailer = if self.trailer { " × trailer" } else { "" };
+        write!(f, "{:?} × {step} × {:?}{trailer}", self.call, self.times)
     }
 }
 
-/// The calls that a job of today makes.
-pub(crate) const CALLS: [Call; 9] = [
+/// The calls that jobs make; the location of a bucket is told by its HEAD.
+pub(crate) const CALLS: [Call; 12] = [
     Call::List,
     Call::Head,
     Call::GetWhole,
@@ -40,6 +51,9 @@ pub(crate) const CALLS: [Call; 9] = [
     Call::UploadPart,
     Call::Complete,
     Call::Abort,
+    Call::Delete,
+    Call::DeleteMany,
+    Call::HeadBucket,
 ];
 
 pub(crate) fn error_document(code: &str) -> String {
@@ -82,14 +96,34 @@ pub(crate) fn steps(call: Call) -> Vec<Step> {
     steps
 }
 
+/// What may end otherwise when a body is framed, and ends in a trailer.
+fn touches_a_body(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Ok
+            | Step::Stall
+            | Step::Reset(_)
+            | Step::Truncate(_)
+            | Step::Corrupt(_)
+            | Step::Status(403 | 500 | 503, _)
+            | Step::RedirectRegion(_)
+    )
+}
+
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     for call in CALLS {
         for step in steps(call) {
             for times in [Times::Once, Times::Always] {
-                cases.push(Case { call, step: step.clone(), times });
+                let trailer = false;
+                cases.push(Case { call, step: step.clone(), times, trailer });
+                if matches!(call, Call::Put | Call::UploadPart) && touches_a_body(&step) {
+                    cases.push(Case { call, step: step.clone(), times, trailer: true });
+                }
             }
         }
     }
+    // Those that only wait do it together.
+    cases.sort_by_key(|case| !case.is_silent());
     cases
 }

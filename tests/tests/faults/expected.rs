@@ -24,6 +24,16 @@ pub(crate) fn end(case: &Case) -> End {
         // Completing was refused; the abort changes nothing about that.
         return End::Partial(Kind::Denied);
     }
+    // A store that takes no batches, or talks nonsense about them: each object
+    // is removed by itself.
+    if case.call == Call::DeleteMany
+        && matches!(
+            means(case.call, &case.step),
+            Means::Passing(Kind::Protocol) | Means::Final(Kind::Protocol)
+        )
+    {
+        return End::Done;
+    }
     let kind = match (means(case.call, &case.step), case.times) {
         (Means::Fine, _) | (Means::Passing(_), Times::Once) => return End::Done,
         (Means::Passing(kind), Times::Always) | (Means::Final(kind), _) => kind,
@@ -31,6 +41,7 @@ pub(crate) fn end(case: &Case) -> End {
     // What a HEAD tells wrongly is found when the bytes come.
     let lie = matches!(case.step, Step::Corrupt(_) | Step::WrongLength | Step::ChangedEtag);
     match case.call {
+        Call::DeleteMany | Call::HeadBucket => End::Failed(kind),
         Call::Head if !lie => End::Failed(kind),
         Call::List if case.step != Step::ChangedEtag => End::Failed(kind),
         _ => End::Partial(kind),
@@ -62,7 +73,6 @@ pub(crate) fn may_leave_an_upload(case: &Case) -> bool {
 
 fn means(call: Call, step: &Step) -> Means {
     use Means::{Final, Fine, Passing};
-    let control = matches!(call, Call::List | Call::Head | Call::Create | Call::Complete);
     match step {
         Step::Ok | Step::Slow(_) => Fine,
         // An attempt that moved some bytes is not among those that count, and
@@ -90,14 +100,17 @@ fn means(call: Call, step: &Step) -> Means {
             }
             // A checksum that no bytes have.
             Call::Head => Final(Kind::Corrupt),
-            _ if control => Passing(Kind::Protocol),
+            Call::List | Call::Create | Call::Complete | Call::DeleteMany => {
+                Passing(Kind::Protocol)
+            }
+            // Nothing of the answer is read but its status.
             _ => Fine,
         },
         Step::WrongRange => Passing(Kind::Protocol),
         Step::WrongLength => match call {
             Call::GetWhole | Call::Head => Final(Kind::Changed),
             Call::GetRange => Passing(Kind::Protocol),
-            Call::List | Call::Create => Passing(Kind::Protocol),
+            Call::List | Call::Create | Call::DeleteMany => Passing(Kind::Protocol),
             // An answer that need not be read to its end.
             _ => Fine,
         },
@@ -107,9 +120,13 @@ fn means(call: Call, step: &Step) -> Means {
             Call::UploadPart => Final(Kind::Protocol),
             _ => Fine,
         },
-        // Not followed, not renewed (yet).
-        Step::RedirectRegion(_) => Final(Kind::Config),
-        Step::TokenExpired if call == Call::Head => Final(Kind::Protocol),
+        // Followed once; a store that goes on pointing there is none.
+        Step::RedirectRegion(_) => Passing(Kind::Config),
+        // Keys that stand in a file are renewed by nobody. The answer to a
+        // HEAD has no body that could say what is wrong.
+        Step::TokenExpired if matches!(call, Call::Head | Call::HeadBucket) => {
+            Final(Kind::Protocol)
+        }
         Step::TokenExpired => Final(Kind::Denied),
         Step::Status(status, body) => answered(call, *status, body),
     }
@@ -120,6 +137,8 @@ fn answered(call: Call, status: u16, body: &str) -> Means {
     match status {
         // An error document in a success.
         200 if body.contains("InternalError") => Passing(Kind::Store),
+        // A policy may allow what lies in a bucket and no word on it.
+        403 if call == Call::HeadBucket => Fine,
         403 => Final(Kind::Denied),
         404 if call == Call::Abort => Fine,
         404 => Final(Kind::NotFound),

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use osmo_tests::fault_server::{Call, Step};
+use osmo_engine::config::ChecksumChoice;
+use osmo_tests::fault_server::{Call, REGION, Step};
 use osmo_tests::tree;
 
 use super::cases::{Case, Times, all, status};
@@ -14,11 +15,14 @@ use super::expected;
 use super::world::{End, Sources, World, descriptors, waits};
 
 /// Real time that a case may take; it needs a second or two.
-const CASE_MAX: Duration = Duration::from_secs(40);
+const CASE_MAX: Duration = Duration::from_secs(90);
 /// Cases at a time: most of them wait.
-const LANES: usize = 6;
+const LANES: usize = 12;
 /// Cases between two counts of descriptors.
-const BATCH: usize = 48;
+const BATCH: usize = 96;
+/// The patience of a case that waits for what never comes; and where that is
+/// not enough because the machine has other things to do, the same again.
+const SILENCES_MS: [u64; 2] = [700, 5_000];
 
 /// The whole matrix under one driver; must be alone in its process.
 pub(crate) fn run(driver: &str) {
@@ -27,7 +31,8 @@ pub(crate) fn run(driver: &str) {
     assert!(!cases.is_empty(), "no case is named {only}");
     // What a process opens once and keeps.
     Sources::get();
-    one(driver, &Case { call: Call::GetWhole, step: Step::Ok, times: Times::Once }).unwrap();
+    let plain = Case { call: Call::GetWhole, step: Step::Ok, times: Times::Once, trailer: false };
+    one(driver, &plain).unwrap();
     let mut failed = Vec::new();
     for batch in cases.chunks(BATCH) {
         let before = descriptors();
@@ -83,29 +88,70 @@ fn one(driver: &str, case: &Case) -> Result<(), String> {
 }
 
 fn check(driver: &str, case: &Case) -> Result<(), String> {
-    // Where something is waited for that never comes.
-    let silent = case.step == Step::Stall
-        || case.step == Step::WrongLength && matches!(case.call, Call::Put | Call::UploadPart);
-    let world = World::new(driver);
-    let world = if silent { world.with_waits(waits(700)) } else { world };
+    if !case.is_silent() {
+        return checked(World::new(driver), case);
+    }
+    let with = |silence_ms| checked(World::new(driver).with_waits(waits(silence_ms)), case);
+    with(SILENCES_MS[0]).or_else(|_| with(SILENCES_MS[1]))
+}
+
+fn checked(world: World, case: &Case) -> Result<(), String> {
+    let world = if case.trailer { world.with_checksum(ChecksumChoice::Trailer) } else { world };
     script(&world, case);
-    let up = matches!(
-        case.call,
-        Call::Put | Call::Create | Call::UploadPart | Call::Complete | Call::Abort
-    );
-    let (end, sentence) = if up { upload(&world, case)? } else { download(&world, case)? };
+    let (end, sentence) = match case.call {
+        Call::List | Call::Head | Call::GetWhole | Call::GetRange => download(&world, case)?,
+        Call::Put | Call::Create | Call::UploadPart | Call::Complete | Call::Abort => {
+            upload(&world, case)?
+        }
+        Call::Delete | Call::DeleteMany => delete(&world)?,
+        Call::HeadBucket | Call::BucketLocation => End::of(&world.check()),
+    };
     let due = expected::end(case);
     if end != due {
         return Err(format!("ends in {end:?}, not {due:?}: {sentence}"));
     }
+    if case.trailer && world.server.trailed(case.call) == 0 {
+        return Err("nothing came with a trailer".to_owned());
+    }
+    moved(&world, case)?;
     leaks(&world, case)
 }
 
+/// Whoever is sent to another region signs for it.
+fn moved(world: &World, case: &Case) -> Result<(), String> {
+    let Step::RedirectRegion(region) = &case.step else { return Ok(()) };
+    let signed_for = world.server.signed_for(case.call);
+    let followed = signed_for.first().is_some_and(|first| first == REGION)
+        && signed_for.last().is_some_and(|last| last == region);
+    if followed { Ok(()) } else { Err(format!("signed for {signed_for:?}")) }
+}
+
+/// Nothing but what lay below the prefix is gone, and all of it in the end.
+fn delete(world: &World) -> Result<(End, String), String> {
+    world.hold("small");
+    world.server.put("beside", "stays");
+    let (end, sentence) = End::of(&world.delete("s3://bkt/p/"));
+    let keys = world.server.keys();
+    if !keys.iter().any(|key| key == "beside") {
+        return Err(format!("{end:?} took what nobody named"));
+    }
+    if end == End::Done && keys.len() > 1 {
+        return Err(format!("{end:?}, but {keys:?} are there"));
+    }
+    Ok((end, sentence))
+}
+
 fn script(world: &World, case: &Case) {
-    let key = if case.call == Call::List { "" } else { "target" };
+    let key = match case.call {
+        Call::List | Call::DeleteMany | Call::HeadBucket => "",
+        _ => "target",
+    };
     match case.times {
         Times::Once => world.server.script(case.call, key, [case.step.clone()]),
         Times::Always => world.server.always(case.call, key, case.step.clone()),
+    }
+    if case.call == Call::Delete {
+        world.server.always(Call::DeleteMany, "", status(501, "NotImplemented"));
     }
     if case.call == Call::Abort {
         world.server.always(Call::Complete, key, status(403, "AccessDenied"));
@@ -119,7 +165,7 @@ fn download(world: &World, case: &Case) -> Result<(End, String), String> {
     let remote = if case.call == Call::Head { "s3://bkt/p/target" } else { "s3://bkt/p/" };
     let to = tempfile::tempdir().unwrap();
     let (end, sentence) = End::of(&world.download(remote, to.path()));
-    let mut due = tree::sha256sums(&Sources::get().path(source)).unwrap();
+    let mut due = Sources::get().sums(source);
     match end {
         End::Done if case.call == Call::Head => due = without(&due, "other"),
         End::Done => {}
@@ -143,15 +189,25 @@ fn without(sums: &str, name: &str) -> String {
 }
 
 fn upload(world: &World, case: &Case) -> Result<(End, String), String> {
-    let source = if case.call == Call::Put { "small" } else { "parted" };
+    let source = match (case.call, case.trailer) {
+        (Call::Put, false) => "small",
+        (Call::Put, true) => "streamed",
+        _ => "parted",
+    };
     let (end, sentence) = End::of(&world.upload(source));
     for (name, due) in [("other", true), ("target", end == End::Done)] {
         let stored = world.server.object(&format!("up/{name}"));
-        let whole = Sources::get().bytes(&format!("{source}/{name}"));
+        let (whole, _) = Sources::get().bytes(&format!("{source}/{name}"));
         match stored {
             Some(stored) if stored != whole => return Err(format!("{name} has wrong bytes")),
-            // A PUT whose answer was lost is there, and whole.
-            Some(_) => {}
+            // A PUT whose answer was lost is there, and whole. A name without an
+            // extension is a text's.
+            Some(_) => {
+                let kind = world.server.content_type(&format!("up/{name}"));
+                if kind.as_deref() != Some("text/plain") {
+                    return Err(format!("{name} is stored as {kind:?}"));
+                }
+            }
             None if due => return Err(format!("{end:?}, but {name} is not there: {sentence}")),
             None => {}
         }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use osmo_engine::config::Access;
+use osmo_engine::config::{Access, ChecksumChoice};
 use osmo_engine::report::{JobEvent, Report};
 use osmo_engine::{
-    Backoff, DownloadJob, Engine, EngineConfig, ErrorKind, IoChoice, Job, Patience, Result,
-    RetryPolicy, UploadJob, Waits,
+    Backoff, CheckJob, DeleteJob, DownloadJob, Engine, EngineConfig, ErrorKind, IoChoice, Job,
+    Patience, Result, RetryPolicy, UploadJob, Waits,
 };
 use osmo_tests::fault_server::{ACCESS_KEY, FaultServer, REGION, SECRET_KEY};
 use osmo_tests::tree;
@@ -19,6 +19,9 @@ const SILENCE_MS: u64 = 10_000;
 
 /// One request each way.
 pub(crate) const SMALL_BYTES: u64 = 100_003;
+/// One request that does not fit its buffers, so that its checksum is not known
+/// before it goes.
+pub(crate) const STREAMED_BYTES: u64 = (1 << 20) + 4_321;
 /// Two ranges on the way down.
 pub(crate) const RANGED_BYTES: u64 = (8 << 20) + 4_321;
 /// Two parts on the way up.
@@ -54,7 +57,8 @@ pub(crate) fn waits(silence_ms: u64) -> Waits {
 /// Files with random content, made once a process by Python.
 pub(crate) struct Sources {
     folder: tempfile::TempDir,
-    known: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
+    known: Mutex<BTreeMap<String, (Arc<Vec<u8>>, String)>>,
+    sums: Mutex<BTreeMap<String, String>>,
 }
 
 impl Sources {
@@ -67,6 +71,8 @@ impl Sources {
             };
             file("small/target", SMALL_BYTES, 1);
             file("small/other", 5_000, 2);
+            file("streamed/target", STREAMED_BYTES, 7);
+            file("streamed/other", 5_000, 8);
             file("ranged/target", RANGED_BYTES, 3);
             file("ranged/other", 5_000, 4);
             file("parted/target", PARTED_BYTES, 5);
@@ -76,7 +82,7 @@ impl Sources {
                  {SECRET_KEY}, region: {REGION}}}}}}}"
             );
             std::fs::write(folder.path().join("config.yaml"), config).unwrap();
-            Self { folder, known: Mutex::default() }
+            Self { folder, known: Mutex::default(), sums: Mutex::default() }
         })
     }
 
@@ -84,10 +90,22 @@ impl Sources {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn bytes(&self, name: &str) -> Arc<Vec<u8>> {
+    /// `sha256sum` of the files in the folder `name`.
+    pub(crate) fn sums(&self, name: &str) -> String {
+        let mut sums = self.sums.lock().unwrap();
+        let summed = || tree::sha256sums(&self.path(name)).unwrap();
+        sums.entry(name.to_owned()).or_insert_with(summed).clone()
+    }
+
+    /// A file's bytes, and their CRC64NVME.
+    pub(crate) fn bytes(&self, name: &str) -> (Arc<Vec<u8>>, String) {
         let mut known = self.known.lock().unwrap();
-        let read = || Arc::new(std::fs::read(self.path(name)).unwrap());
-        Arc::clone(known.entry(name.to_owned()).or_insert_with(read))
+        let read = || {
+            let bytes = std::fs::read(self.path(name)).unwrap();
+            let crc = FaultServer::crc64nvme(&bytes);
+            (Arc::new(bytes), crc)
+        };
+        known.entry(name.to_owned()).or_insert_with(read).clone()
     }
 }
 
@@ -96,6 +114,7 @@ pub(crate) struct World {
     pub(crate) server: FaultServer,
     io: IoChoice,
     waits: Waits,
+    checksum: ChecksumChoice,
     notes: Arc<Mutex<Vec<String>>>,
 }
 
@@ -105,6 +124,7 @@ impl World {
             server: FaultServer::start("bkt").unwrap(),
             io: if driver == "uring" { IoChoice::Uring } else { IoChoice::Epoll },
             waits: waits(SILENCE_MS),
+            checksum: ChecksumChoice::Auto,
             notes: Arc::default(),
         }
     }
@@ -114,11 +134,16 @@ impl World {
         self
     }
 
+    pub(crate) fn with_checksum(mut self, checksum: ChecksumChoice) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
     /// Stores the files below `name` under `p/`.
     pub(crate) fn hold(&self, name: &str) {
         for file in ["target", "other"] {
-            let bytes = Sources::get().bytes(&format!("{name}/{file}"));
-            self.server.put(&format!("p/{file}"), bytes.to_vec());
+            let (bytes, crc) = Sources::get().bytes(&format!("{name}/{file}"));
+            self.server.share(&format!("p/{file}"), bytes, &crc);
         }
     }
 
@@ -127,6 +152,7 @@ impl World {
         let access = Access {
             endpoint_url: Some(self.server.url()),
             config_file: Some(Sources::get().path("config.yaml")),
+            checksum: self.checksum,
             ..Access::default()
         };
         let (io, waits) = (self.io, self.waits);
@@ -155,12 +181,36 @@ impl World {
 
     /// Uploads what is in the source folder `name` to `up/`.
     pub(crate) fn upload(&self, name: &str) -> Result<Report> {
-        self.run(Job::Upload(UploadJob {
+        self.upload_all(&Sources::get().path(name), |_| {})
+    }
+
+    /// Uploads what is in `from` to `up/`, in a way of `how`'s.
+    pub(crate) fn upload_all(
+        &self,
+        from: &Path,
+        how: impl FnOnce(&mut UploadJob),
+    ) -> Result<Report> {
+        let mut job = UploadJob {
             remote: "s3://bkt/up".to_owned(),
-            local: vec![Sources::get().path(name).join("*")],
+            local: vec![from.join("*")],
             observer: Some(self.observer()),
             ..UploadJob::default()
+        };
+        how(&mut job);
+        self.run(Job::Upload(job))
+    }
+
+    pub(crate) fn delete(&self, remote: &str) -> Result<Report> {
+        self.run(Job::Delete(DeleteJob {
+            remote: remote.to_owned(),
+            observer: Some(self.observer()),
+            ..DeleteJob::default()
         }))
+    }
+
+    /// Whether the bucket answers.
+    pub(crate) fn check(&self) -> Result<Report> {
+        self.run(Job::Check(CheckJob { remote: "s3://bkt/p/".to_owned(), ..CheckJob::default() }))
     }
 
     /// Remarks on the jobs so far.

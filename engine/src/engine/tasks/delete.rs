@@ -146,10 +146,11 @@ impl Remover {
 
     async fn each(&self, doomed: &[Doomed]) -> Result<()> {
         for Doomed { key, bytes } in doomed {
+            self.desk.tally().worth_it()?;
             match self.desk.delete(key).await {
                 Ok(()) => self.desk.tally().deleted(*bytes),
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-                Err(error) => self.desk.tally().failed(key, &error),
+                Err(error) => self.desk.gave_up(key, &error),
             }
         }
         Ok(())

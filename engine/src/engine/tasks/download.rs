@@ -69,6 +69,7 @@ async fn plan_downloads(
     let order = async |object: Object| {
         while asking.try_join_next().is_some() {}
         let place = orders.place().await?;
+        orders.tally().worth_it()?;
         if download::plan::cut(object.bytes).parts() == 1 {
             let bytes = object.bytes;
             return orders.send(
@@ -91,7 +92,7 @@ async fn plan_downloads(
                 Err(error) => Err(error),
             };
             if let Err(error) = sent {
-                orders.tally().failed(&key, &error);
+                desk.gave_up(&key, &error);
             }
         });
         Ok(())

@@ -115,6 +115,7 @@ impl Uploader<'_> {
 
     async fn file(&self, file: FileOrder, in_parts: &mut JoinSet<()>) -> Result<()> {
         while in_parts.try_join_next().is_some() {}
+        self.orders.tally().worth_it()?;
         if self.dry_run || self.if_exists != IfExists::Overwrite {
             return self.asked(file, in_parts).await;
         }
@@ -165,7 +166,7 @@ impl Uploader<'_> {
                         Err(error) => tally.failed(&name, &error),
                     }
                 }
-                Err(error) => tally.failed(&name, &error),
+                Err(error) => sender.desk.gave_up(&name, &error),
             }
         });
         Ok(())
