@@ -67,10 +67,10 @@ fn odd_names_arrive_as_they_are(place: &mut Place, driver: &str) {
     assert_eq!(tree::sha256sums(target.path()).unwrap(), tree::sha256sums(source.path()).unwrap());
 }
 
-/// Five pages of a listing; three where filling takes its time.
+/// Five pages of a listing; two where filling takes its time.
 fn thousands_of_keys(place: &mut Place, driver: &str) {
     let expected = tempfile::tempdir().unwrap();
-    let keys = if place.is("seaweedfs") { 2100 } else { 5000 };
+    let keys = if place.is("embedded") { 5000 } else { 1200 };
     for number in 0..keys {
         let name = format!("{:02}/{number:05}", number % 37);
         let text = format!("object {number}\n");
