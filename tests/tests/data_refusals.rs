@@ -10,21 +10,29 @@ use std::process::{Command, Output};
 
 use osmo_tests::program::Programs;
 use osmo_tests::store::TestStore;
-use osmo_tests::{skip::skip, tree, under_both_drivers};
+use osmo_tests::stores::Place;
+use osmo_tests::{on_stores, skip::skip, tree, under_both_drivers};
 
 const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
 
+on_stores! {
+    [embedded, seaweedfs, seaweedfs_https] => {
+        wrong_credentials,
+        missing_bucket,
+    }
+    [embedded, seaweedfs, seaweedfs_https, nginx, nginx_https] => {
+        no_credentials,
+        nothing_under_the_prefix,
+        a_full_disk,
+        an_unwritable_destination,
+    }
+}
+
 under_both_drivers!(
-    wrong_credentials,
-    no_credentials,
-    missing_bucket,
     unreachable_endpoint,
-    nothing_under_the_prefix,
     keys_that_would_leave,
     a_component_too_long_for_a_file_name,
     a_key_that_is_file_and_folder,
-    a_full_disk,
-    an_unwritable_destination,
 );
 
 /// A store with one honest object.
@@ -37,6 +45,10 @@ fn store(bucket: &str) -> TestStore {
 fn command(store: &TestStore, driver: &str, url: &str, to: &Path) -> Command {
     let args: [&OsStr; 3] = ["download".as_ref(), url.as_ref(), to.as_os_str()];
     PROGRAMS.data(store.access(), driver, &args)
+}
+
+fn download(place: &Place, driver: &str, url: &str, to: &Path) -> Command {
+    place.data(PROGRAMS, driver, &["download".as_ref(), url.as_ref(), to.as_os_str()])
 }
 
 /// Exit code 2 and a sentence with each of `words`; answers with the sentence.
@@ -55,22 +67,22 @@ fn assert_empty(folder: &Path) {
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
-fn wrong_credentials(driver: &str) {
-    let store = store("creds");
+fn wrong_credentials(place: &mut Place, driver: &str) {
+    place.put([("p/honest", "honest")]).unwrap();
     let to = tempfile::tempdir().unwrap();
-    let output = command(&store, driver, "s3://creds/p/", to.path())
+    let output = download(place, driver, &place.url("p/"), to.path())
         .env("AWS_SECRET_ACCESS_KEY", "WRONGwrongWRONGwrong")
         .output()
         .unwrap();
-    let said = assert_refused(&output, &["creds", "secret"]);
+    let said = assert_refused(&output, &[place.bucket(), "secret"]);
     assert!(!said.contains("WRONGwrongWRONGwrong"), "a secret in: {said}");
     assert_empty(to.path());
 }
 
-fn no_credentials(driver: &str) {
-    let store = store("nocreds");
+fn no_credentials(place: &mut Place, driver: &str) {
+    place.put([("p/honest", "honest")]).unwrap();
     let to = tempfile::tempdir().unwrap();
-    let output = command(&store, driver, "s3://nocreds/p/", to.path())
+    let output = download(place, driver, &place.url("p/"), to.path())
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY")
         .output()
@@ -79,10 +91,9 @@ fn no_credentials(driver: &str) {
     assert_empty(to.path());
 }
 
-fn missing_bucket(driver: &str) {
-    let store = store("present");
+fn missing_bucket(place: &mut Place, driver: &str) {
     let to = tempfile::tempdir().unwrap();
-    let output = command(&store, driver, "s3://absent/p/", to.path()).output().unwrap();
+    let output = download(place, driver, "s3://absent/p/", to.path()).output().unwrap();
     assert_refused(&output, &["absent", "bucket"]);
     assert_empty(to.path());
 }
@@ -101,11 +112,12 @@ fn unreachable_endpoint(driver: &str) {
     assert_empty(to.path());
 }
 
-fn nothing_under_the_prefix(driver: &str) {
-    let store = store("sparse");
+fn nothing_under_the_prefix(place: &mut Place, driver: &str) {
+    place.put([("p/honest", "honest")]).unwrap();
+    let url = place.url("nothing/");
     let to = tempfile::tempdir().unwrap();
-    let output = command(&store, driver, "s3://sparse/nothing/", to.path()).output().unwrap();
-    assert_refused(&output, &["s3://sparse/nothing/"]);
+    let output = download(place, driver, &url, to.path()).output().unwrap();
+    assert_refused(&output, &[url.as_str()]);
     assert_empty(to.path());
 }
 
@@ -172,15 +184,14 @@ fn with_mount(command: &Command, to: &Path, options: &str, script: &str) -> Opti
     Some(wrapped.env("DST", to).env("BIN", PROGRAMS.0).output().unwrap())
 }
 
-fn a_full_disk(driver: &str) {
-    let store = store("full");
+fn a_full_disk(place: &mut Place, driver: &str) {
     let source = tempfile::tempdir().unwrap();
     for number in 0..4 {
         tree::random_file(&source.path().join(format!("{number}")), 4 << 20, number).unwrap();
     }
-    store.put_tree("full", "p/", source.path()).unwrap();
+    place.put_tree("p/", source.path()).unwrap();
     let to = tempfile::tempdir().unwrap();
-    let command = command(&store, driver, "s3://full/p/", to.path());
+    let command = download(place, driver, &place.url("p/"), to.path());
     let script = "(exec -a osmo \"$BIN\" \"$@\"); code=$?; find \"$DST\" -name .osmo-partial -o -size -4096k -type f ! -name honest; exit $code";
     let Some(output) = with_mount(&command, to.path(), "size=10m", script) else { return };
     assert_refused(&output, &["no space left", "free"]);
@@ -188,10 +199,10 @@ fn a_full_disk(driver: &str) {
     assert_eq!(left, "", "a short file or the partial folder is left");
 }
 
-fn an_unwritable_destination(driver: &str) {
-    let store = store("readonly");
+fn an_unwritable_destination(place: &mut Place, driver: &str) {
+    place.put([("p/honest", "honest")]).unwrap();
     let to = tempfile::tempdir().unwrap();
-    let command = command(&store, driver, "s3://readonly/p/", to.path());
+    let command = download(place, driver, &place.url("p/"), to.path());
     let script = "exec -a osmo \"$BIN\" \"$@\"";
     let Some(output) = with_mount(&command, to.path(), "ro", script) else { return };
     assert_refused(&output, &[&to.path().display().to_string(), "read-only"]);

@@ -49,6 +49,8 @@ pub(crate) fn on_tokio<T>(test: impl Future<Output = T>) -> T {
 
 #[allow(clippy::print_stderr, reason = "a test that does not run says so")]
 pub(crate) fn skipped(reason: &str) {
+    let strict = std::env::var_os("OSMO_TEST_STRICT").is_some();
+    assert!(!strict, "skipped under OSMO_TEST_STRICT: {reason}");
     eprintln!("skipped: {reason}");
 }
 

@@ -20,9 +20,14 @@ const SECRET: &str = "outside-secret-12345";
 const START_MAX: Duration = Duration::from_secs(120);
 
 /// The shell gets SIGTERM when the test program is gone, however it went, and
-/// takes the server and its folder with it.
+/// takes the server and its folder with it, and the sockets between its parts,
+/// for whose place there is no flag.
 const KEEPER: &str = "
-trap 'trap : TERM INT HUP; kill -KILL $!; wait; rm -rf \"$DIR\"; exit' TERM INT HUP
+clean() {
+  rm -rf \"$DIR\"
+  for port in $GRPC; do rm -f /tmp/seaweedfs-*-grpc-$port.sock; done
+}
+trap 'trap : TERM INT HUP; kill -KILL $!; wait; clean; exit' TERM INT HUP
 \"$@\" >\"$DIR/log\" 2>&1 & wait
 ";
 
@@ -156,7 +161,8 @@ fn command(weed: &Path, folder: &Path, authority: &Authority, ports: [u16; 8]) -
     ] {
         command.arg(format!("-{name}={}", path.display()));
     }
-    command.env("DIR", folder).current_dir(folder);
+    let grpc = format!("{s3} {master_grpc} {volume_grpc} {filer_grpc}");
+    command.env("DIR", folder).env("GRPC", grpc).current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(command)
 }
