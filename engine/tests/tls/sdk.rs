@@ -126,7 +126,7 @@ fn lives(issued: &Issued, access: &Access) {
         let upload = control.create("bkt", key, "text/plain", Rung::None).await.unwrap();
         assert_eq!(upload, "VXBsb2FkIElE");
         let part = PartDone { number: 1, etag: "\"e\"".to_owned(), crc64nvme: None };
-        control.complete("bkt", key, &upload, vec![part], None).await.unwrap();
+        control.complete("bkt", key, &upload, vec![part], None, false).await.unwrap();
     });
     store.finish();
 }
