@@ -76,7 +76,9 @@ fn peaks(counts: [u64; 3]) -> [u64; 3] {
         eprintln!("{:?}: {count} keys in {:?}, peak {kib} KiB", args[0], began.elapsed());
         let mut lines = BufReader::new(File::open(&out).unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
-        assert!(first.contains("\"many/0000/0000000.bin\""), "{first}");
+        // A few stand in one folder, many in folders of a thousand.
+        let named = ["\"many/0000000.bin\"", "\"many/0000/0000000.bin\""];
+        assert!(named.iter().any(|name| first.contains(name)), "{first}");
         assert_eq!(lines.count() as u64 + 1, count + more);
         assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
         kib

@@ -54,10 +54,13 @@ pub(crate) fn waits(silence_ms: u64) -> Waits {
     }
 }
 
+/// An object's bytes and their checksum, base64.
+type Known = (Arc<Vec<u8>>, String);
+
 /// Files with random content, made once a process by Python.
 pub(crate) struct Sources {
     folder: tempfile::TempDir,
-    known: Mutex<BTreeMap<String, (Arc<Vec<u8>>, String)>>,
+    known: Mutex<BTreeMap<String, Known>>,
     sums: Mutex<BTreeMap<String, String>>,
 }
 
