@@ -11,11 +11,10 @@
 //! There is one cache and one renewal, for object bytes and for control alike
 //! (`docs/adr/0007-one-credential-snapshot.md`). Each replacement is a new
 //! *generation*. Whoever is told by the store that its credentials have
-//! expired says which generation that was ([`CredentialsSnapshot::refuse`])
-//! and waits for a newer one ([`CredentialsSnapshot::fresh`]); the source is
-//! asked once for all of them.
+//! expired says which generation that was (`refuse`) and waits for a newer one
+//! (`fresh`); the source is asked once for all of them.
 //!
-//! Limits: see [`renew`].
+//! Limits: see `Pace`.
 
 pub(super) mod ambient;
 mod renew;
