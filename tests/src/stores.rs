@@ -129,6 +129,11 @@ impl Place {
         &self.access
     }
 
+    /// The CA of its certificate, over TLS.
+    pub fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
     /// `osmo data …` against this store, trusting its certificate.
     pub fn data(&self, programs: Programs, driver: &str, args: &[&OsStr]) -> Command {
         let mut command = programs.data(&self.access, driver, args);
