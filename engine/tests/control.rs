@@ -5,6 +5,7 @@
 mod scripted;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use osmo_engine::access::Environment;
 use osmo_engine::config::Access;
@@ -18,18 +19,22 @@ fn with_store<T>(
     scripts: Vec<Script>,
     test: impl AsyncFnOnce(Rc<dyn Control>) -> T,
 ) -> (T, Vec<String>) {
+    with_patience(&Patience::DEFAULT, scripts, test)
+}
+
+fn with_patience<T>(
+    patience: &Patience,
+    scripts: Vec<Script>,
+    test: impl AsyncFnOnce(Rc<dyn Control>) -> T,
+) -> (T, Vec<String>) {
     let server = Server::start(scripts);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let out = runtime.block_on(async {
         let (_folder, access) = access(Some(server.url()), ENTRY);
-        let opened = open(
-            &access,
-            &Uri::parse("s3://bkt").unwrap(),
-            &StoreOptions::default(),
-            &Patience::DEFAULT,
-        )
-        .await
-        .unwrap();
+        let opened =
+            open(&access, &Uri::parse("s3://bkt").unwrap(), &StoreOptions::default(), patience)
+                .await
+                .unwrap();
         test(opened.control).await
     });
     drop(runtime);
@@ -189,6 +194,29 @@ fn a_multipart_upload_lives_its_life() {
         assert_eq!(done.etag.as_deref(), Some("\"3858f62230ac3c915f300c664312c11f-2\""));
         control.abort("bkt", "k", &upload).await.unwrap();
     });
+}
+
+#[test]
+fn only_a_completion_may_think_for_long() {
+    let pause = Duration::from_millis(600);
+    let patience = Patience { first_byte: pause / 3, ..Patience::DEFAULT };
+    let late = move |body: &'static str| {
+        vec![script(move |peer: &mut Peer| {
+            peer.head();
+            std::thread::sleep(pause);
+            peer.send(answer("200 OK", "", body));
+            peer.closed();
+        })]
+    };
+    let completed = late("<CompleteMultipartUploadResult/>");
+    with_patience(&patience, completed, async |control| {
+        control.complete("bkt", "k", "u", Vec::new(), None, false).await.unwrap();
+    });
+    let listed = late("<ListBucketResult/>");
+    let (fault, _) = with_patience(&patience, listed, async |control| {
+        control.list("bkt", "", None, None).await.unwrap_err()
+    });
+    assert_eq!(fault.kind(), ErrorKind::Unreachable, "{fault}");
 }
 
 #[test]

@@ -5,13 +5,13 @@
 //! not come this way.
 //!
 //! ```text
-//! SDK ─► Client (a connector per pair of timeouts) ─► hyper's pool ─► Dialer
+//! SDK ─► Client (a pool per limit on connecting) ─► hyper's pool ─► Dialer
 //!                                           names, race, CONNECT, TLS ◄──┘
 //! ```
 //!
 //! Limits: [`IDLE_MAX`] idle connections a host, for [`IDLE_FOR`]; a connection
 //! buffers 64 KiB; an answer has at most [`ANSWER_BYTES_MAX`];
-//! [`CONNECTORS_MAX`] pairs of timeouts.
+//! [`POOLS_MAX`] pools.
 
 mod carrier;
 mod dialer;
@@ -46,8 +46,8 @@ use dialer::{Dialer, Unreached};
 pub const IDLE_MAX: usize = 4;
 /// How long they are kept.
 pub const IDLE_FOR: Duration = Patience::DEFAULT.idle;
-/// Pairs of timeouts: the control plane's and those of some providers.
-pub const CONNECTORS_MAX: usize = 8;
+/// Limits on connecting: the control plane's and those of some providers.
+pub const POOLS_MAX: usize = 8;
 /// Bytes of an answer's body, whoever gives it: more than the longest page of
 /// a listing, and than any credential.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -57,14 +57,16 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// A client over `network` for the SDK, the control plane's and a credential
 /// provider's alike. Must be used on a tokio runtime.
 pub fn http_client(network: &Network) -> SharedHttpClient {
-    SharedHttpClient::new(Client { network: network.clone(), connectors: Mutex::default() })
+    SharedHttpClient::new(Client { network: network.clone(), pools: Mutex::default() })
 }
 
-type Timeouts = (Option<Duration>, Option<Duration>);
+type Pool = legacy::Client<Dialer, SdkBody>;
 
 struct Client {
     network: Network,
-    connectors: Mutex<Vec<(Timeouts, SharedHttpConnector)>>,
+    /// By the limit on connecting; how long an answer may take is a request's
+    /// own.
+    pools: Mutex<Vec<(Option<Duration>, Pool)>>,
 }
 
 impl fmt::Debug for Client {
@@ -79,39 +81,42 @@ impl HttpClient for Client {
         settings: &HttpConnectorSettings,
         _: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let timeouts = (settings.connect_timeout(), settings.read_timeout());
-        let mut known = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, connector)) = known.iter().find(|(other, _)| *other == timeouts) {
-            return connector.clone();
+        let network = self.network.clone();
+        let client = self.pool(settings.connect_timeout());
+        let read_timeout = settings.read_timeout();
+        SharedHttpConnector::new(Connector { network, client, read_timeout })
+    }
+}
+
+impl Client {
+    fn pool(&self, connect_timeout: Option<Duration>) -> Pool {
+        let mut known = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pool)) = known.iter().find(|(other, _)| *other == connect_timeout) {
+            return pool.clone();
         }
-        if known.len() == CONNECTORS_MAX {
+        if known.len() == POOLS_MAX {
             known.remove(0);
         }
-        let connector = SharedHttpConnector::new(Connector::new(&self.network, timeouts));
-        known.push((timeouts, connector.clone()));
-        connector
+        let limit = connect_timeout.unwrap_or(Patience::DEFAULT.connect);
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .http1_max_buf_size(BUFFER_BYTES)
+            .build(Dialer::new(&self.network, limit));
+        known.push((connect_timeout, pool.clone()));
+        pool
     }
 }
 
 #[derive(Clone)]
 struct Connector {
     network: Network,
-    client: legacy::Client<Dialer, SdkBody>,
+    client: Pool,
     read_timeout: Option<Duration>,
 }
 
 impl Connector {
-    fn new(network: &Network, (connect_timeout, read_timeout): Timeouts) -> Self {
-        let connect_timeout = connect_timeout.unwrap_or(Patience::DEFAULT.connect);
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .http1_max_buf_size(BUFFER_BYTES)
-            .build(Dialer::new(network, connect_timeout));
-        Self { network: network.clone(), client, read_timeout }
-    }
-
     async fn exchange(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let mut request =
             request.try_into_http1x().map_err(|fault| ConnectorError::user(fault.into()))?;

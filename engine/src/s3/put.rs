@@ -64,6 +64,8 @@ pub struct Put {
     body_bytes: u64,
     only_new: bool,
     trailed: bool,
+    /// The peer spoke before it had the head: nothing it says is a success.
+    unsent: bool,
     signed: Signed,
     /// Where the head was, and TLS seals into; `None` while a write is under
     /// way.
@@ -155,6 +157,10 @@ impl Put {
                 response.abandon();
             }
             return self.refused(response).await;
+        }
+        if self.unsent {
+            response.abandon();
+            return (Err(self.lost(NetError::Unanswered)), response.finish());
         }
         let etag = head.field("etag").map(str::to_owned);
         let done = PutDone { etag, checksums: checksums(head) };
@@ -249,7 +255,7 @@ impl Store {
                 }
                 // An answer before the body began is found by the first write,
                 // or by the end of an empty one.
-                Ok(()) | Err(SendStop::Answered) => {
+                sent @ (Ok(()) | Err(SendStop::Answered)) => {
                     return Ok(Put {
                         store: self.clone(),
                         origin,
@@ -260,6 +266,7 @@ impl Store {
                         body_bytes: request.body_bytes,
                         only_new: request.only_new,
                         trailed: false,
+                        unsent: sent.is_err(),
                         signed,
                         scratch: Some(scratch),
                     });

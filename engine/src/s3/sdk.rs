@@ -13,7 +13,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, IdentityCache, Region, RequestChecksumCalculation,
+    BehaviorVersion, Builder, Config, IdentityCache, Region, RequestChecksumCalculation,
     ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -93,6 +93,16 @@ impl SdkControl {
             false => &self.home,
         };
         (client, signed)
+    }
+
+    /// For the one call that may take minutes before its answer begins.
+    fn slow(&self) -> Builder {
+        let Patience { connect, control, .. } = self.patience;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(connect)
+            .read_timeout(control)
+            .operation_attempt_timeout(control);
+        Builder::default().timeout_config(timeouts.build())
     }
 
     fn options(&self) -> &StoreOptions {
@@ -257,6 +267,8 @@ impl Control for SdkControl {
                 .multipart_upload(
                     CompletedMultipartUpload::builder().set_parts(Some(parts)).build(),
                 )
+                .customize()
+                .config_override(self.slow())
                 .send()
                 .await
                 .map_err(|fault| self.outcome.error(fault, subject, &signed))

@@ -47,8 +47,13 @@ pub(in crate::engine) async fn download(
         if_exists: job.if_exists,
         pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
     });
-    let plan = plan_downloads(&desk, (&job.remote, uri.prefix()), &filter, &brief, orders);
+    let mut asking = JoinSet::new();
+    let remote = (job.remote.as_str(), uri.prefix());
+    let plan = plan_downloads(&desk, remote, &filter, (&brief, orders), &mut asking);
     let planned = unless(cancel, tally, plan).await;
+    // A question that was dropped half-way is gone only now; it held the
+    // partial folder, and might have sent an order.
+    asking.shutdown().await;
     tally.plan_ended();
     settle(orders, cancel).await;
     planned?;
@@ -62,10 +67,9 @@ async fn plan_downloads(
     desk: &Desk,
     (remote, prefix): (&str, &str),
     filter: &Filter,
-    brief: &Arc<download::Brief>,
-    orders: &Rc<Orders>,
+    (brief, orders): (&Arc<download::Brief>, &Rc<Orders>),
+    asking: &mut JoinSet<()>,
 ) -> Result<()> {
-    let mut asking = JoinSet::new();
     let order = async |object: Object| {
         while asking.try_join_next().is_some() {}
         let place = orders.place().await?;
