@@ -18,12 +18,15 @@ use crate::account::Account;
 use crate::console::Console;
 use crate::flags::Flags;
 use crate::lifecycle::{Effect, Event, Failure, State, step};
+use crate::local::agent::Agent;
 use crate::local::{CommandCode, Local};
 use crate::logs::Log;
 use crate::metrics;
-use crate::service::Address;
-use crate::service::link::Link;
+use crate::service::link::{Link, Means};
 use crate::service::outbox::Outbox;
+use crate::service::token::Tokens;
+use crate::service::{self, Address};
+use crate::session::Sessions;
 use crate::signal;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::{Mover, Transferred, Transfers};
@@ -152,9 +155,16 @@ impl Driver {
     fn open(&mut self, address: Address) -> Result<(), Failure> {
         let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
         let outbox = Arc::clone(&self.outbox);
-        tokio::spawn(Link::new(flags, address, log.clone(), outbox, events.clone()).run());
+        let network = service::network(flags)?;
+        let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
+        let (rsync, rsync_runs) = watch::channel(false);
+        let agent = Agent::new(self.orders.clone(), rsync_runs);
+        let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
+        let means = Means { network, tokens, sessions };
+        let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
+        tokio::spawn(link.run());
         signal::listen(events.clone())?;
-        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events)?;
+        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?;
         if let Some(orders) = self.orders_end.take() {
             self.local = Some(tokio::spawn(local.serve(orders, self.code.clone())));
         }
@@ -201,6 +211,8 @@ impl Driver {
                 self.order(Frame::ExecStart { output_folder });
             }
             Effect::StopCommand => self.order(Frame::Terminate),
+            Effect::PauseCommand => self.order(Frame::UserStop),
+            Effect::ResumeCommand => self.order(Frame::UserStart),
             Effect::ReleaseAgent => self.order(Frame::CtrlFailed),
             Effect::Say(text) => self.log.say(LineType::OsmoCtrl, &text),
             Effect::Drain => {

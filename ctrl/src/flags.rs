@@ -63,6 +63,20 @@ pub struct Flags {
     pub service_config: PathBuf,
     /// Accepted; nothing reads it.
     pub metadata: PathBuf,
+    /// Whether the service's certificate is checked; ours.
+    pub tls_verify: bool,
+    /// Certificates trusted besides the system's; ours.
+    pub ca_file: Option<PathBuf>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served: `host:port` on
+    /// loopback or `unix:/path`; empty for nowhere; ours.
+    pub health: String,
+    /// Where what a restarted sidecar must know is kept; ours. Empty: beside
+    /// the socket.
+    pub state: PathBuf,
+    /// From SIGTERM to the end; ours.
+    pub grace: Duration,
+    /// Upload files as soon as they are closed; ours.
+    pub upload_early: bool,
     /// Where the termination message goes; ours.
     pub termination_log: PathBuf,
     /// Events as JSON instead of lines for people; ours.
@@ -101,6 +115,12 @@ impl Default for Flags {
             user_config: "/osmo/user_config.yaml".into(),
             service_config: "/osmo/service_config.yaml".into(),
             metadata: PathBuf::new(),
+            tls_verify: true,
+            ca_file: None,
+            health: String::new(),
+            state: PathBuf::new(),
+            grace: Duration::from_secs(30),
+            upload_early: false,
             termination_log: layout::TERMINATION_LOG.into(),
             events_json: false,
             io: IoChoice::Auto,
@@ -197,6 +217,20 @@ fn own_flags() -> Vec<Flag<F>> {
     vec![
         path("terminationLog", "where the termination message goes", |f, v| {
             f.termination_log = v.into();
+        }),
+        Flag::switch("tlsVerify", "check the service's certificate (true)", |f: &mut F, on| {
+            f.tls_verify = on;
+        }),
+        path("caFile", "certificates to trust besides the system's", |f, v| {
+            f.ca_file = Some(v.into());
+        }),
+        path("health", "serve metrics at host:port or unix:/path", |f, v| f.health = v),
+        path("statePath", "what a restarted sidecar must know", |f, v| f.state = v.into()),
+        time("gracePeriod", "seconds from SIGTERM to the end (30)", |f, v| {
+            f.grace = Duration::from_secs(v);
+        }),
+        Flag::switch("uploadEarly", "upload files once they are closed", |f: &mut F, on| {
+            f.upload_early = on;
         }),
         Flag::checked("events", "plain or json (plain)", |f: &mut F, v| {
             f.events_json = match v {

@@ -28,6 +28,7 @@ mod local;
 mod logs;
 mod metrics;
 mod service;
+mod session;
 mod signal;
 mod transfer;
 mod usage;

@@ -69,6 +69,10 @@ pub enum Event {
     BarrierPassed,
     /// The command ended, well or not, and every line of it is queued.
     CommandEnded,
+    /// The service wants the command started again.
+    Restart,
+    /// The command was stopped in order to be started again.
+    CommandStopped,
     /// Every output is in the store.
     OutputsSaved,
     /// An output is not.
@@ -96,6 +100,10 @@ pub enum Effect {
     StartCommand,
     /// Tell the agent to stop it.
     StopCommand,
+    /// Tell the agent to stop it in order to start it again.
+    PauseCommand,
+    /// Tell the agent to start it again.
+    ResumeCommand,
     /// Tell the agent that there will be no start.
     ReleaseAgent,
     /// Begin to upload.

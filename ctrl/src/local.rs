@@ -5,6 +5,7 @@
 //! `osmo-init` left beside the socket. Where there is none (the original init
 //! container), the first connection is taken, and that is said once.
 
+pub(crate) mod agent;
 mod greet;
 
 use std::path::Path;
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::lifecycle::{Event, Failure};
 use crate::logs::Log;
-use greet::{Agent, Frames};
+use greet::{Frames, Main};
 
 /// The listening socket and the token that opens it.
 pub(crate) struct Local {
@@ -31,6 +32,7 @@ pub(crate) struct Local {
     limit: Duration,
     log: Log,
     events: mpsc::Sender<Event>,
+    rsync: tokio::sync::watch::Sender<bool>,
 }
 
 /// How the command ended, as far as the agent told.
@@ -44,6 +46,7 @@ impl Local {
         limit: Duration,
         log: Log,
         events: mpsc::Sender<Event>,
+        rsync: tokio::sync::watch::Sender<bool>,
     ) -> Result<Self, Failure> {
         use std::os::unix::fs::PermissionsExt as _;
         let failed = |what: &str, error: std::io::Error| {
@@ -61,7 +64,7 @@ impl Local {
         let listener = UnixListener::bind(socket).map_err(|error| failed("create", error))?;
         let mode = std::fs::Permissions::from_mode(layout::MODE_SHARED);
         std::fs::set_permissions(socket, mode).map_err(|error| failed("open", error))?;
-        Ok(Self { listener, token, limit, log, events })
+        Ok(Self { listener, token, limit, log, events, rsync })
     }
 
     /// Serves the agent until it is gone; `orders` is what it is told.
@@ -98,7 +101,7 @@ impl Local {
         let _ = self.events.send(Event::AgentLost(failure)).await;
     }
 
-    async fn main_connection(&self) -> Agent {
+    async fn main_connection(&self) -> Main {
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -143,6 +146,12 @@ impl Local {
             Frame::MessageOut(line) => self.log.relay(LineType::Stdout, &line).await,
             Frame::MessageErr(line) => self.log.relay(LineType::Stderr, &line).await,
             Frame::MessageOps(line) => self.log.relay(LineType::OsmoCtrl, &line).await,
+            Frame::UserRsyncStatus { running } => {
+                self.rsync.send_replace(running);
+            }
+            Frame::UserStopFinished => {
+                let _ = self.events.send(Event::CommandStopped).await;
+            }
             Frame::ExecFinished => self.ended(Some(0), code).await,
             Frame::ExecFailed { message, code: told } => {
                 self.log.relay(LineType::Stderr, message.trim_end_matches('\n')).await;

@@ -21,6 +21,7 @@ pub(crate) mod token;
 
 use std::time::Duration;
 
+use osmo_link::{Network, Place, Trust};
 use osmo_protocol::exit::ExitCode;
 
 use crate::flags::Flags;
@@ -29,8 +30,10 @@ use crate::lifecycle::Failure;
 /// Where the service is and who we are to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    /// Where the logger is.
+    pub(crate) place: Place,
+    /// Where the token call is.
+    pub(crate) token_place: Place,
     pub(crate) workflow: String,
     pub(crate) group: String,
     pub(crate) task: String,
@@ -42,18 +45,17 @@ impl Address {
     /// `InvalidInput` for what this version cannot dial.
     pub(crate) fn of(flags: &Flags) -> Result<Self, Failure> {
         let invalid = |sentence: String| Failure::new(ExitCode::InvalidInput, sentence);
-        for (flag, scheme, plain) in
-            [("scheme", &flags.scheme, "ws"), ("refreshScheme", &flags.refresh_scheme, "http")]
-        {
-            if scheme == &format!("{plain}s") {
-                return Err(invalid(format!(
-                    "-{flag} {scheme}: encrypted connections are not available yet; use {plain}"
-                )));
-            }
-            if scheme != plain {
-                return Err(invalid(format!("-{flag} {scheme}: expected {plain} or {plain}s")));
-            }
-        }
+        let place = |flag: &str, scheme: &str, plain: &str| {
+            let secure = match scheme.strip_prefix(plain) {
+                Some("") => false,
+                Some("s") => true,
+                _ => {
+                    let sentence = format!("-{flag} {scheme}: expected {plain} or {plain}s");
+                    return Err(invalid(sentence));
+                }
+            };
+            Ok(Place::new(secure, &flags.host, flags.port))
+        };
         let retry = flags.retry_id.parse().map_err(|_| {
             invalid(format!("-retryId {:?}: expected a whole number", flags.retry_id))
         })?;
@@ -65,22 +67,20 @@ impl Address {
             }
         }
         Ok(Self {
-            host: flags.host.clone(),
-            port: flags.port,
+            place: place("scheme", &flags.scheme, "ws")?,
+            token_place: place("refreshScheme", &flags.refresh_scheme, "http")?,
             workflow: flags.workflow.clone(),
             group: flags.group.clone(),
             task: flags.task.clone(),
             retry,
         })
     }
+}
 
-    /// `host:port`, as URLs and headers write it.
-    pub(crate) fn authority(&self) -> String {
-        if self.host.contains(':') && !self.host.starts_with('[') {
-            return format!("[{}]:{}", self.host, self.port);
-        }
-        format!("{}:{}", self.host, self.port)
-    }
+/// The way out, as the flags trust it.
+pub(crate) fn network(flags: &Flags) -> Result<Network, Failure> {
+    let trust = Trust { ca_file: flags.ca_file.clone(), verify: flags.tls_verify };
+    Network::open(trust).map_err(|error| Failure::new(ExitCode::InvalidInput, error.to_string()))
 }
 
 /// Waits between two attempts: at random in the upper half of 1, 2, 4 … 32 s.

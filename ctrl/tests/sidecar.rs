@@ -133,7 +133,8 @@ fn wishes_for_later_are_answered() {
 fn strangers_on_the_socket_are_turned_away() {
     let service = Service::start(200, TOKEN, &[]);
     let sidecar = Sidecar::start(service.port, &[]);
-    let mut wrong = Agent::dial(&sidecar, &Frame::Hello { token: "fedcba9876543210".into() });
+    let mut wrong =
+        Agent::dial(&sidecar, &Frame::Hello { token: "fedcba9876543210".into(), session: None });
     assert_eq!(wrong.hear(), None);
     let mut silent = Agent::dial(&sidecar, &Frame::ExecFinished);
     assert_eq!(silent.hear(), None);

@@ -35,7 +35,7 @@ pub(crate) async fn run(flags: &Flags, stage: &[OsString]) -> u8 {
     let writer = tokio::spawn(peer::write(writer, queue));
     let mut inbox = Inbox::new(reader);
 
-    let _ = frames.send(Frame::Hello { token: take_token(&flags.socket) }).await;
+    let _ = frames.send(Frame::Hello { token: take_token(&flags.socket), session: None }).await;
     let code = match wait_for_start(&mut inbox, &mut signals).await {
         Ok(output_folder) => {
             tree::shortcuts(&output_folder);

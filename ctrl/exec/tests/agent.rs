@@ -56,7 +56,10 @@ impl Agent {
         let (stream, _) = listener.accept().unwrap();
         stream.set_read_timeout(Some(WATCHDOG)).unwrap();
         let mut sidecar = Sidecar { stream, decoder: Decoder::default() };
-        assert_eq!(sidecar.next(), Some(Frame::Hello { token: "0123456789abcdef".into() }));
+        assert_eq!(
+            sidecar.next(),
+            Some(Frame::Hello { token: "0123456789abcdef".into(), session: None })
+        );
         sidecar
     }
 

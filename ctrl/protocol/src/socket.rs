@@ -1,17 +1,28 @@
 //! The unix socket between the sidecar and the agent: a stream of JSON objects.
 //!
 //! ```text
-//!   agent ── Hello{token} ──────────────────────────► sidecar
+//!   agent ── Hello{token}, State{…} ────────────────► sidecar
 //!         ◄───────────────── ExecStart | CtrlFailed ──
 //!         ── MessageOut/Err/Ops … ──────────────────►
+//!         ◄──────────────────── LinesStored{count} ──   (may be forgotten)
+//!         ◄─────── UserExecStart{command, session} ──   (a terminal)
+//!   (a second connection: Hello{token, session}, then the terminal's raw bytes)
+//!         ── TerminalEnded{session, code} ──────────►
+//!         ◄────────────────────── PortForward{port} ──
+//!         ── PortReady{port} | PortRefused{port} ───►
 //!         ◄───────────────────────────── Terminate ──   (the pod must go)
 //!         ── ExecFinished | ExecFailed ─────────────►
 //! ```
 //!
+//! A main connection that breaks while the command runs is dialled again by the
+//! agent: `Hello`, `State`, then every line that no `LinesStored` covered.
+//!
 //! On the wire every object carries every field of the original protocol, in
 //! its order; a newline follows but readers do not rely on it. Ours alone are
-//! `Hello`, `Terminate`, and the field `ExitCode`: a peer that does not know
-//! them ignores them, and one that does not send them is understood.
+//! `Hello`, `State`, `Terminate`, `LinesStored`, `TerminalEnded`, `PortForward`,
+//! `PortReady`, `PortRefused`, and the fields `ExitCode`, `Token`, `Session`,
+//! `Lines` and `State`: a peer that does not know them ignores them, and one
+//! that does not send them is understood.
 
 mod decoder;
 
@@ -29,6 +40,20 @@ pub enum Frame {
     Hello {
         /// What `osmo-init` left beside the socket; empty when it left nothing.
         token: String,
+        /// On a second connection: the terminal that it carries.
+        session: Option<u64>,
+    },
+    /// Agent → sidecar, after `Hello` on the main connection: where the command
+    /// is. Absent from other agents, which are always `Waiting`.
+    State {
+        /// Where the command is.
+        state: AgentState,
+    },
+    /// Sidecar → agent: so many of the lines of this main connection, counted
+    /// from its begin, are stored by the service or told as dropped.
+    LinesStored {
+        /// Lines, of all three kinds together.
+        lines: u64,
     },
     /// Sidecar → agent: the inputs are there, start.
     ExecStart {
@@ -41,8 +66,32 @@ pub enum Frame {
     Terminate,
     /// Sidecar → agent: open a terminal.
     UserExecStart {
-        /// The command line.
+        /// The command line, shell-quoted.
         command: String,
+        /// What the second connection's `Hello` is to say.
+        session: Option<u64>,
+    },
+    /// Agent → sidecar: the terminal's program ended, all its output is written.
+    TerminalEnded {
+        /// The terminal.
+        session: u64,
+        /// The program's code, 128 + N for signal N.
+        code: i32,
+    },
+    /// Sidecar → agent: does anybody listen at this port of the task?
+    PortForward {
+        /// TCP port on the task's loopback.
+        port: u16,
+    },
+    /// Agent → sidecar: somebody does.
+    PortReady {
+        /// The port asked for.
+        port: u16,
+    },
+    /// Agent → sidecar: nobody does.
+    PortRefused {
+        /// The port asked for.
+        port: u16,
     },
     /// Sidecar → agent: stop the command in order to start it again.
     UserStop,
@@ -74,6 +123,21 @@ pub enum Frame {
     Unknown(String),
 }
 
+/// Where the command is, for a sidecar that was started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Not started yet.
+    #[default]
+    Waiting,
+    /// It runs.
+    Running,
+    /// Stopped by `UserStop`, to be started again.
+    Stopped,
+    /// It has ended; `ExecFinished` or `ExecFailed` follows the lines.
+    Ended,
+}
+
 /// The object as it travels.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -91,6 +155,12 @@ struct Wire {
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<AgentState>,
 }
 
 impl Frame {
@@ -106,11 +176,23 @@ impl From<&Frame> for Wire {
     fn from(frame: &Frame) -> Self {
         let named = |name: &str| Self { r#type: name.to_owned(), ..Self::default() };
         match frame.clone() {
-            Frame::Hello { token } => Self { token: Some(token), ..named("Hello") },
+            Frame::Hello { token, session } => {
+                Self { token: Some(token), session, ..named("Hello") }
+            }
+            Frame::State { state } => Self { state: Some(state), ..named("State") },
+            Frame::LinesStored { lines } => Self { lines: Some(lines), ..named("LinesStored") },
+            Frame::TerminalEnded { session, code } => {
+                Self { session: Some(session), exit_code: Some(code), ..named("TerminalEnded") }
+            }
+            Frame::PortForward { port } => Self { task_port: port, ..named("PortForward") },
+            Frame::PortReady { port } => Self { task_port: port, ..named("PortReady") },
+            Frame::PortRefused { port } => Self { task_port: port, ..named("PortRefused") },
             Frame::ExecStart { output_folder } => Self { output_folder, ..named("ExecStart") },
             Frame::CtrlFailed => named("CtrlFailed"),
             Frame::Terminate => named("Terminate"),
-            Frame::UserExecStart { command } => Self { command, ..named("UserExecStart") },
+            Frame::UserExecStart { command, session } => {
+                Self { command, session, ..named("UserExecStart") }
+            }
             Frame::UserStop => named("UserStop"),
             Frame::UserStart => named("UserStart"),
             Frame::UserStopFinished => named("UserStopFinished"),
@@ -132,11 +214,20 @@ impl From<&Frame> for Wire {
 impl From<Wire> for Frame {
     fn from(wire: Wire) -> Self {
         match wire.r#type.as_str() {
-            "Hello" => Self::Hello { token: wire.token.unwrap_or_default() },
+            "Hello" => Self::Hello { token: wire.token.unwrap_or_default(), session: wire.session },
+            "State" => Self::State { state: wire.state.unwrap_or_default() },
+            "LinesStored" => Self::LinesStored { lines: wire.lines.unwrap_or_default() },
+            "TerminalEnded" => Self::TerminalEnded {
+                session: wire.session.unwrap_or_default(),
+                code: wire.exit_code.unwrap_or_default(),
+            },
+            "PortForward" => Self::PortForward { port: wire.task_port },
+            "PortReady" => Self::PortReady { port: wire.task_port },
+            "PortRefused" => Self::PortRefused { port: wire.task_port },
             "ExecStart" => Self::ExecStart { output_folder: wire.output_folder },
             "CtrlFailed" => Self::CtrlFailed,
             "Terminate" => Self::Terminate,
-            "UserExecStart" => Self::UserExecStart { command: wire.command },
+            "UserExecStart" => Self::UserExecStart { command: wire.command, session: wire.session },
             "UserStop" => Self::UserStop,
             "UserStart" => Self::UserStart,
             "UserStopFinished" => Self::UserStopFinished,

@@ -13,12 +13,12 @@ const READ_BYTES: usize = 32 << 10;
 
 /// The main connection, accepted.
 #[derive(Debug)]
-pub(crate) struct Agent {
+pub(crate) struct Main {
     frames: Frames,
     writer: OwnedWriteHalf,
 }
 
-impl Agent {
+impl Main {
     pub(crate) fn split(self) -> (Frames, OwnedWriteHalf) {
         (self.frames, self.writer)
     }
@@ -48,7 +48,7 @@ impl Frames {
 }
 
 /// Checks a new connection; the error says why it is turned away.
-pub(crate) async fn greet(stream: UnixStream, token: Option<&str>) -> Result<Agent, String> {
+pub(crate) async fn greet(stream: UnixStream, token: Option<&str>) -> Result<Main, String> {
     let who = match stream.peer_cred() {
         Ok(cred) => format!("uid {}", cred.uid()),
         Err(error) => return Err(format!("its credentials are unknown: {error}")),
@@ -58,7 +58,7 @@ pub(crate) async fn greet(stream: UnixStream, token: Option<&str>) -> Result<Age
     let mut frames = Frames { stream: reader, decoder, buffer: vec![0; READ_BYTES] };
     if let Some(token) = token {
         match timeout(GREETING_LIMIT, frames.next()).await {
-            Ok(Ok(Some(Frame::Hello { token: shown }))) if is_same(&shown, token) => {}
+            Ok(Ok(Some(Frame::Hello { token: shown, .. }))) if is_same(&shown, token) => {}
             Ok(Ok(Some(Frame::Hello { .. }))) => return Err(format!("{who} has another token")),
             Ok(Ok(Some(_))) => return Err(format!("{who} did not say Hello first")),
             Ok(Ok(None)) => return Err(format!("{who} left without a word")),
@@ -66,7 +66,7 @@ pub(crate) async fn greet(stream: UnixStream, token: Option<&str>) -> Result<Age
             Err(_) => return Err(format!("{who} said nothing")),
         }
     }
-    Ok(Agent { frames, writer })
+    Ok(Main { frames, writer })
 }
 
 /// Compares without telling by its duration where the difference is.

@@ -9,8 +9,10 @@ pub(crate) enum Wish {
     Acknowledged,
     /// The group is complete.
     BarrierPassed,
-    /// Something that comes later; the name is for the log.
-    Unavailable(&'static str),
+    /// Run the command again.
+    Restart,
+    /// A terminal, a port, browsers or rsync.
+    Session(Action),
     /// Unknown, or no action at all.
     Nothing,
 }
@@ -20,32 +22,47 @@ pub(crate) fn read(payload: &[u8]) -> Wish {
     match Action::decode(payload) {
         Ok(Action::LogDone) => Wish::Acknowledged,
         Ok(Action::Barrier) => Wish::BarrierPassed,
-        Ok(Action::Restart) => Wish::Unavailable("restart"),
-        Ok(Action::Exec { .. }) => Wish::Unavailable("exec"),
-        Ok(Action::PortForward { .. }) => Wish::Unavailable("port-forward"),
-        Ok(Action::WebServer { .. }) => Wish::Unavailable("webserver"),
-        Ok(Action::Rsync { .. }) => Wish::Unavailable("rsync"),
+        Ok(Action::Restart) => Wish::Restart,
+        Ok(
+            action @ (Action::Exec { .. }
+            | Action::PortForward { .. }
+            | Action::WebServer { .. }
+            | Action::Rsync { .. }),
+        ) => Wish::Session(action),
         Ok(Action::Unknown) | Err(_) => Wish::Nothing,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use osmo_protocol::logger::{Action, Route};
+
     use super::{Wish, read};
+
+    fn route(router: &str, key: &str) -> Route {
+        Route { router_address: router.into(), key: key.into(), cookie: "c".into() }
+    }
 
     #[test]
     fn actions_are_read_as_the_service_writes_them() {
         for (payload, wish) in [
             (r#"{"action": "log_done"}"#, Wish::Acknowledged),
             (r#"{"action":"barrier"}"#, Wish::BarrierPassed),
-            (r#"{"action":"restart"}"#, Wish::Unavailable("restart")),
+            (r#"{"action":"restart"}"#, Wish::Restart),
             (
                 r#"{"action":"exec","router_address":"wss://r","key":"EXEC-0","cookie":"c","entry_command":"/bin/bash"}"#,
-                Wish::Unavailable("exec"),
+                Wish::Session(Action::Exec {
+                    route: route("wss://r", "EXEC-0"),
+                    entry_command: "/bin/bash".into(),
+                }),
             ),
             (
                 r#"{"action":"portforward","router_address":"r","key":"k","cookie":"c","task_port":8080,"use_udp":false}"#,
-                Wish::Unavailable("port-forward"),
+                Wish::Session(Action::PortForward {
+                    route: route("r", "k"),
+                    task_port: 8080,
+                    use_udp: false,
+                }),
             ),
             (r#"{"action":"later"}"#, Wish::Nothing),
             (r#"{"action":7}"#, Wish::Nothing),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use osmo_link::{Network, Socket};
 use osmo_protocol::exit::ExitCode;
 use osmo_protocol::logger::LineType;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use dial::{Socket, dial};
+use dial::dial;
 use pulse::{ANSWER_LIMIT, Pulse, SILENCE};
 
 use super::inbox::{self, Wish};
@@ -23,6 +24,7 @@ use super::{Address, Backoff};
 use crate::flags::Flags;
 use crate::lifecycle::{Event, Failure};
 use crate::logs::Log;
+use crate::session::Sessions;
 
 const DIAL_LIMIT: Duration = Duration::from_secs(15);
 /// A write that takes longer means that nobody reads.
@@ -58,11 +60,18 @@ impl From<Error> for Lost {
     }
 }
 
+/// What a link works with.
+pub(crate) struct Means {
+    pub(crate) network: Network,
+    pub(crate) tokens: Tokens,
+    pub(crate) sessions: Sessions,
+}
+
 /// The link's own task.
 pub(crate) struct Link {
     address: Address,
     header: String,
-    tokens: Tokens,
+    means: Means,
     outbox: Arc<Outbox>,
     log: Log,
     events: mpsc::Sender<Event>,
@@ -80,13 +89,14 @@ impl Link {
     pub(crate) fn new(
         flags: &Flags,
         address: Address,
+        means: Means,
         log: Log,
         outbox: Arc<Outbox>,
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
             header: flags.token_header.clone(),
-            tokens: Tokens::new(address.clone(), flags.refresh_token.clone()),
+            means,
             address,
             outbox,
             log,
@@ -142,12 +152,14 @@ impl Link {
     /// Dials until somebody answers or the time is up.
     async fn connect(&mut self) -> Result<Socket, Failure> {
         loop {
-            let reason = match self.tokens.token().await {
+            let reason = match self.means.tokens.token().await {
                 Ok(token) => {
-                    match timeout(DIAL_LIMIT, dial(&self.address, &self.header, &token)).await {
+                    let (network, address) = (&self.means.network, &self.address);
+                    let dial = dial(network, address, &self.header, &token);
+                    match timeout(DIAL_LIMIT, dial).await {
                         Ok(Ok(socket)) => return Ok(socket),
                         Ok(Err(reason)) => {
-                            self.tokens.forget();
+                            self.means.tokens.forget().await;
                             reason
                         }
                         Err(_) => "the dial got no answer".to_owned(),
@@ -168,7 +180,7 @@ impl Link {
         let wait = self.backoff.wait();
         if self.good_at.elapsed() + wait > self.limit {
             let minutes = self.limit.as_secs() / 60;
-            let place = self.address.authority();
+            let place = self.address.place.authority();
             let sentence = format!(
                 "The service at {place} was away for {minutes} minutes (-timeout): {reason}"
             );
@@ -251,9 +263,10 @@ impl Link {
             Wish::BarrierPassed => {
                 let _ = self.events.send(Event::BarrierPassed).await;
             }
-            Wish::Unavailable(name) => {
-                self.log.say(LineType::OsmoCtrl, &format!("{name} is not available yet"));
+            Wish::Restart => {
+                let _ = self.events.send(Event::Restart).await;
             }
+            Wish::Session(action) => self.means.sessions.start(action),
             Wish::Nothing => {}
         }
         Ok(())

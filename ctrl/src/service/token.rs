@@ -1,15 +1,14 @@
 //! The token that each dial must show, fetched anew before it ends.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use osmo_link::{LinkError, Network};
 use osmo_protocol::token::{TokenAnswer, TokenRequest, refresh_path};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Address;
@@ -17,7 +16,6 @@ use super::Address;
 /// A token that ends sooner than this is fetched anew.
 const MARGIN_S: i64 = 60;
 const CALL_LIMIT: Duration = Duration::from_secs(15);
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Why there is no token.
 #[derive(Debug)]
@@ -28,22 +26,35 @@ pub(crate) enum NoToken {
     NotNow(String),
 }
 
-/// The current token and where to get the next.
-pub(crate) struct Tokens {
+/// The current token and where to get the next; clones share it.
+#[derive(Clone)]
+pub(crate) struct Tokens(Arc<Mutex<Shared>>);
+
+struct Shared {
     address: Address,
     file: PathBuf,
-    client: Client<HttpConnector, Full<Bytes>>,
+    network: Network,
     current: Option<(String, i64)>,
 }
 
 impl Tokens {
-    pub(crate) fn new(address: Address, file: PathBuf) -> Self {
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
-        Self { address, file, client, current: None }
+    pub(crate) fn new(network: Network, address: Address, file: PathBuf) -> Self {
+        Self(Arc::new(Mutex::new(Shared { address, file, network, current: None })))
     }
 
     /// A token that is valid for a while.
-    pub(crate) async fn token(&mut self) -> Result<String, NoToken> {
+    pub(crate) async fn token(&self) -> Result<String, NoToken> {
+        self.0.lock().await.token().await
+    }
+
+    /// Fetch a new one next time: the service did not take this one.
+    pub(crate) async fn forget(&self) {
+        self.0.lock().await.current = None;
+    }
+}
+
+impl Shared {
+    async fn token(&mut self) -> Result<String, NoToken> {
         if let Some((token, expires_at)) = &self.current
             && now_s() + MARGIN_S < *expires_at
         {
@@ -57,18 +68,11 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Fetch a new one next time: the service did not take this one.
-    pub(crate) fn forget(&mut self) {
-        self.current = None;
-    }
-
     async fn call(&self) -> Result<(String, i64), NoToken> {
         let answer = match self.ask().await? {
             Ok(answer) => answer,
             Err(error) => {
-                let place = self.address.authority();
-                let reason = innermost(error.as_ref());
-                return Err(NoToken::NotNow(format!("the token call to {place} failed: {reason}")));
+                return Err(NoToken::NotNow(format!("the token call failed: {error}")));
             }
         };
         match answer {
@@ -88,9 +92,7 @@ impl Tokens {
     }
 
     /// The call itself; the outer error is about our own file.
-    async fn ask(
-        &self,
-    ) -> Result<Result<TokenAnswer, Box<dyn std::error::Error + Send + Sync>>, NoToken> {
+    async fn ask(&self) -> Result<Result<TokenAnswer, LinkError>, NoToken> {
         let token = std::fs::read_to_string(&self.file).map_err(|error| {
             NoToken::Never(format!("Cannot read the token file {}: {error}", self.file.display()))
         })?;
@@ -98,26 +100,17 @@ impl Tokens {
         Ok(self.post(&request).await)
     }
 
-    async fn post(
-        &self,
-        request: &TokenRequest,
-    ) -> Result<TokenAnswer, Box<dyn std::error::Error + Send + Sync>> {
+    async fn post(&self, request: &TokenRequest) -> Result<TokenAnswer, LinkError> {
         let Address { workflow, group, task, retry, .. } = &self.address;
         let path = refresh_path(workflow, group, task, *retry);
-        let request = Request::post(format!("http://{}{path}", self.address.authority()))
+        let body = serde_json::to_vec(request).unwrap_or_default();
+        let request = Request::post(path)
             .header("content-type", "application/json")
-            .body(Full::from(serde_json::to_vec(request)?))?;
-        let response = self.client.request(request).await?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?;
-        Ok(TokenAnswer::read(status, &body.to_bytes()))
+            .body(Bytes::from(body))
+            .map_err(|error| LinkError::Address(error.to_string()))?;
+        let answer = self.network.call(&self.address.token_place, request).await?;
+        Ok(TokenAnswer::read(answer.status().as_u16(), answer.body()))
     }
-}
-
-/// The cause that says something; those around it name layers of the client.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let last = std::iter::successors(Some(error), |error| error.source()).last();
-    last.unwrap_or(error).to_string()
 }
 
 fn now_s() -> i64 {

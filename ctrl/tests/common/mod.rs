@@ -269,7 +269,7 @@ impl Agent {
     }
 
     pub(crate) fn good(sidecar: &Sidecar) -> Self {
-        Self::dial(sidecar, &Frame::Hello { token: "0123456789abcdef".into() })
+        Self::dial(sidecar, &Frame::Hello { token: "0123456789abcdef".into(), session: None })
     }
 
     pub(crate) fn say(&mut self, frame: &Frame) {

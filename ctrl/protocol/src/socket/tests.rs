@@ -31,7 +31,7 @@ fn additions_follow_the_known_fields() {
     let wire = |name: &str, more: &str| {
         known.replace("\"X\"", &format!("\"{name}\"")).replace('}', &format!(",{more}}}\n"))
     };
-    let hello = Frame::Hello { token: "ab".into() };
+    let hello = Frame::Hello { token: "ab".into(), session: None };
     assert_eq!(String::from_utf8(hello.encode()).unwrap(), wire("Hello", r#""Token":"ab""#));
     assert_eq!(
         String::from_utf8(Frame::ExecFinished.encode()).unwrap(),
@@ -75,7 +75,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         any::<String>().prop_map(Frame::MessageOut),
         any::<String>().prop_map(Frame::MessageErr),
-        any::<String>().prop_map(|token| Frame::Hello { token }),
+        any::<String>().prop_map(|token| Frame::Hello { token, session: None }),
         any::<bool>().prop_map(|running| Frame::UserRsyncStatus { running }),
         (any::<String>(), any::<i32>())
             .prop_map(|(message, code)| Frame::ExecFailed { message, code: Some(code) }),
