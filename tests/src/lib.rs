@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod model_server;
 pub mod outside;
 pub mod program;
+pub mod sidecar;
 pub mod skip;
 pub mod store;
 pub mod stores;

@@ -17,6 +17,8 @@ pub enum Exit {
     Interrupted,
     /// The store asked for less load for too long; worth another try later.
     Throttled,
+    /// The code of the program that was run: in a task, or rsync.
+    Command(u8),
 }
 
 impl Exit {
@@ -28,6 +30,7 @@ impl Exit {
             Self::Failure => 2,
             Self::Interrupted => 3,
             Self::Throttled => 75,
+            Self::Command(code) => code,
         }
     }
 }

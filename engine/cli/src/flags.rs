@@ -8,7 +8,10 @@ use osmo_engine::job::{Encryption, IfExists, Select, StoreOptions};
 use osmo_engine::units::parse_bytes;
 use osmo_engine::{Error, ErrorKind, IoChoice};
 
-/// Moves data between object stores and this machine.
+use crate::session::flags as session;
+
+/// Moves data between object stores and this machine, and reaches into running
+/// tasks.
 #[derive(Debug, Parser)]
 #[command(name = "osmo", version)]
 pub(crate) struct Osmo {
@@ -21,6 +24,18 @@ pub(crate) enum Topic {
     /// Download, upload, list, delete and check data
     #[command(subcommand)]
     Data(Box<Data>),
+    /// Open a terminal in a task; Enter ~ . leaves it
+    Exec(Box<session::Exec>),
+    /// Reach a task's ports from this machine, until ^C
+    PortForward(Box<session::PortForward>),
+    /// Copy files to or from a task, with this machine's rsync
+    #[command(subcommand)]
+    Rsync(Box<session::Rsync>),
+    /// Print what a workflow's tasks print
+    Logs(Box<session::Logs>),
+    /// exec, port-forward, rsync and logs as OSMO's own command line has them
+    #[command(subcommand, hide = true)]
+    Workflow(Box<session::Workflow>),
     /// Print a shell's completions
     Completions {
         /// The shell

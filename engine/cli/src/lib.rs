@@ -20,12 +20,15 @@ mod flags;
 mod interrupt;
 mod manual;
 mod progress;
+mod session;
 mod show;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use session::flags::Session;
 
 pub use exit::Exit;
 pub use manual::flag_tables;
@@ -50,6 +53,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     start_log();
     match flags.topic {
         flags::Topic::Data(data) => data::run(*data),
+        flags::Topic::Exec(flags) => session::run(Session::Exec(*flags)),
+        flags::Topic::PortForward(flags) => session::run(Session::PortForward(*flags)),
+        flags::Topic::Rsync(flags) => session::run(Session::Rsync(*flags)),
+        flags::Topic::Logs(flags) => session::run(Session::Logs(*flags)),
+        flags::Topic::Workflow(workflow) => session::run((*workflow).into()),
         flags::Topic::Completions { shell } => manual::completions(shell),
         flags::Topic::Man { dir } => manual::pages(dir.as_deref()),
     }

@@ -48,7 +48,9 @@ pub fn flag_tables() -> String {
 }
 
 fn sections(command: &Command, text: &mut String) {
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in
+        command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
+    {
         if verb.has_subcommands() {
             sections(verb, text);
             continue;
