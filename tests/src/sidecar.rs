@@ -120,8 +120,7 @@ impl Sidecar {
         while let Some(Ok(message)) = control.next().await {
             let Message::Binary(bytes) = message else { continue };
             let call: DialBack = serde_json::from_slice(&bytes).expect("a dial-back");
-            let route =
-                Route { router_address: String::new(), key: call.key, cookie: call.cookie };
+            let route = Route { router_address: String::new(), key: call.key, cookie: call.cookie };
             let mut pair = self.dial(PairKind::PortForward, &route).await;
             running.spawn(async move {
                 match TcpStream::connect(("127.0.0.1", port)).await {

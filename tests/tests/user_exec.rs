@@ -9,10 +9,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use osmo_controller::service::{TaskStatus, TaskKey};
+use osmo_controller::service::TaskStatus;
+use osmo_link::Socket;
 use osmo_protocol::logger::Action;
 use osmo_protocol::router::PairKind;
-use osmo_link::Socket;
 use osmo_tests::program::Programs;
 use osmo_tests::sidecar::{Sidecar, WATCHDOG, next, send};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -31,7 +31,8 @@ struct Terminal {
 impl Terminal {
     fn open() -> Self {
         use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -65,7 +66,11 @@ impl Terminal {
     fn shows(&self, text: &str) {
         let begun = Instant::now();
         while !String::from_utf8_lossy(&self.shown.lock().unwrap()).contains(text) {
-            assert!(begun.elapsed() < WATCHDOG, "{:?}", String::from_utf8_lossy(&self.shown.lock().unwrap()));
+            assert!(
+                begun.elapsed() < WATCHDOG,
+                "{:?}",
+                String::from_utf8_lossy(&self.shown.lock().unwrap())
+            );
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
@@ -192,10 +197,9 @@ async fn an_interrupt_before_the_task_has_come_gives_up() {
 
 fn piped(sidecar: &Sidecar, folder: &TempDir, args: &[&str]) -> Child {
     PROGRAMS
-        .command("osmo", ["exec"])
-        .args(args)
-        .arg("--login")
+        .command("osmo", ["exec", "--login"])
         .arg(sidecar.login(folder.path()))
+        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -288,6 +292,40 @@ async fn a_task_that_does_not_run_yet_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_s_lines_stand_behind_their_task_s_name() {
+    let mut sidecar = Sidecar::start().await;
+    let folder = TempDir::new().unwrap();
+    let child = piped(&sidecar, &folder, &["wf-1", "--group", "g", "--", "make", "all"]);
+    let (mut pair, _) = begin(&mut sidecar, "make all").await;
+    send(&mut pair, b"hi\r\nthe").await;
+    send(&mut pair, b"re\x00EXIT:{\"Code\":4}").await;
+    let output = output(child).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "[t1] hi\n[t1] there\n");
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_told_or_made_again() {
+    for keep in [false, true] {
+        let mut sidecar = Sidecar::start().await;
+        let folder = TempDir::new().unwrap();
+        let more = if keep { "--keep-alive" } else { "--no-escape" };
+        let child = piped(&sidecar, &folder, &["wf-1", "t1", "--entry", "sh", more]);
+        let (mut pair, _) = begin(&mut sidecar, "sh").await;
+        send(&mut pair, b"$ ").await;
+        sidecar.service.kill_connections().await;
+        if keep {
+            sidecar.connect().await;
+            let (mut pair, _) = begin(&mut sidecar, "sh").await;
+            send(&mut pair, b"\x00EXIT:{\"Code\":5}").await;
+        }
+        let output = output(child).await;
+        assert_eq!(output.status.code(), Some(if keep { 5 } else { 255 }));
+        assert!(said(&output).contains("was lost"), "{}", said(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_told_in_a_sentence() {
     let sidecar = Sidecar::start().await;
     let folder = TempDir::new().unwrap();
@@ -298,7 +336,6 @@ async fn what_cannot_be_is_told_in_a_sentence() {
     };
     assert_eq!(told(&["nope", "t1"]).await, "osmo: Workflow nope is not found.\n");
     assert_eq!(told(&["wf-1", "t2"]).await, "osmo: Task t2 of workflow wf-1 is not found.\n");
-    let TaskKey { .. } = sidecar.key;
     sidecar.service.set_status(&sidecar.key, TaskStatus::Completed);
     let ended = told(&["wf-1", "t1"]).await;
     assert!(ended.contains("has ended"), "{ended}");
@@ -319,7 +356,9 @@ async fn a_login_that_is_missing_or_refused_is_told_without_its_token() {
     let path = folder.path().join(".config/osmo/login.yaml");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let address = sidecar.service.address();
-    let text = format!("url: http://{address}\ntoken_login: {{id_token: S3CRET, refresh_token: S3CRET2}}\n");
+    let text = format!(
+        "url: http://{address}\ntoken_login: {{id_token: S3CRET, refresh_token: S3CRET2}}\n"
+    );
     std::fs::write(&path, text).unwrap();
     let refused = run(vec![]).await;
     assert!(said(&refused).contains("log in again"), "{}", said(&refused));

@@ -38,7 +38,7 @@ pub(crate) async fn run(flags: Logs) -> Result<Exit, Trouble> {
     let service = Service::open(&flags.service)?;
     tokio::select! {
         ended = print(&service, &flags) => ended.map(|()| Exit::Success),
-        number = asked_to_end() => Ok(Exit::Command(u8::try_from(128 + number).unwrap_or(255))),
+        _ = asked_to_end() => Ok(Exit::Interrupted),
     }
 }
 
@@ -49,8 +49,7 @@ async fn print(service: &Service, flags: &Logs) -> Result<(), Trouble> {
     loop {
         let lost = match Lines::open(service, &path(flags, last)).await {
             Ok(mut lines) => match attempt(&mut lines, flags.follow, &mut seen).await {
-                End::Whole => return Ok(()),
-                End::Unread => return Ok(()),
+                End::Whole | End::Unread => return Ok(()),
                 End::Lost(why) => {
                     wait = Duration::from_secs(1);
                     Trouble::Transient(format!("the log's connection was lost: {why}"))

@@ -36,6 +36,8 @@ use path::{Direction, Paths};
 
 /// Connections of one rsync at once.
 const CONNECTIONS_MAX: usize = 16;
+/// As rsync ends after ^C.
+const STOPPED: u8 = 20;
 const AGAIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(flags: Rsync) -> Result<Exit, Trouble> {
@@ -60,7 +62,7 @@ pub(crate) async fn run(flags: Rsync) -> Result<Exit, Trouble> {
     };
     let (module, below, tunnel, route, calls, control) = tokio::select! {
         begun = begin => begun?,
-        number = asked_to_end() => return Ok(Exit::Command(u8::try_from(128 + number).unwrap_or(255))),
+        _ = asked_to_end() => return Ok(Exit::Command(STOPPED)),
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(local)?;
     let port = listener.local_addr().map_err(local)?.port();

@@ -4,50 +4,68 @@
 //! different ways; the queues between are bounded.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use osmo_protocol::terminal::Size;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::escape::{Escape, Typed};
 
 /// Bytes of one read.
 const CHUNK_BYTES: usize = 32 << 10;
 /// Chunks on their way, each direction.
-const QUEUE_CHUNKS: usize = 8;
+const QUEUE_CHUNKS: usize = 32;
 
 pub(super) struct Console {
     /// Ends with stdin.
     pub(super) keys: mpsc::Receiver<Vec<u8>>,
     /// Somebody types at a terminal.
     pub(super) is_terminal: bool,
-    /// Enter ~ . leaves.
-    pub(super) escape: bool,
+    /// Told when Enter ~ . was typed; what was typed before is in `keys`.
+    pub(super) left: Arc<Notify>,
 }
 
 impl Console {
+    /// With `escape`, a terminal's Enter ~ . leaves.
     pub(super) fn open(escape: bool) -> Self {
         let (typed, keys) = mpsc::channel(QUEUE_CHUNKS);
-        std::thread::spawn(move || {
-            loop {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                match rustix::io::read(stdin(), &mut chunk[..]) {
-                    Ok(0) => return,
-                    Ok(count) => {
-                        chunk.truncate(count);
-                        if typed.blocking_send(chunk).is_err() {
-                            return;
-                        }
-                    }
-                    Err(Errno::INTR) => {}
-                    Err(Errno::AGAIN) => ready(stdin(), PollFlags::IN),
-                    Err(_) => return,
-                }
-            }
-        });
+        let left = Arc::new(Notify::new());
         let is_terminal = isatty(stdin());
-        Self { keys, is_terminal, escape: escape && is_terminal }
+        let (leave, escape) = (Arc::clone(&left), (escape && is_terminal).then(Escape::new));
+        std::thread::spawn(move || read(&typed, escape, &leave));
+        Self { keys, is_terminal, left }
+    }
+}
+
+/// Reads stdin to its end, or until somebody leaves.
+fn read(typed: &mpsc::Sender<Vec<u8>>, mut escape: Option<Escape>, leave: &Notify) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let bytes = match rustix::io::read(stdin(), &mut chunk[..]) {
+            Ok(count) if count > 0 => &chunk[..count],
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => {
+                ready(stdin(), PollFlags::IN);
+                continue;
+            }
+            Ok(_) | Err(_) => return,
+        };
+        let (keys, leaves) = match escape.as_mut().map(|escape| escape.push(bytes)) {
+            Some(Typed::Leave(keys)) => (keys, true),
+            Some(Typed::Keys(keys)) => (keys, false),
+            None => (bytes.to_vec(), false),
+        };
+        let gone = !keys.is_empty() && typed.blocking_send(keys).is_err();
+        if leaves {
+            leave.notify_one();
+        }
+        if gone {
+            return;
+        }
     }
 }
 

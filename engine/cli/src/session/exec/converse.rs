@@ -1,6 +1,7 @@
 //! One program's run on one pair.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
@@ -11,7 +12,6 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::console::{Console, Raw, Screen, size};
-use super::escape::{Escape, Typed};
 use crate::progress::say;
 use crate::session::asked_to_end;
 
@@ -47,7 +47,7 @@ pub(super) async fn converse(socket: Socket, console: &mut Console, wait: Durati
     // Dropped on every way out, a panic's unwinding included.
     let raw = console.is_terminal.then(Raw::enter).flatten();
     let heard = Cell::new(false);
-    let is_terminal = console.is_terminal;
+    let (is_terminal, left) = (console.is_terminal, Arc::clone(&console.left));
     let (mut to_task, mut from_task) = socket.split();
     let first = Size { exit_code: true, ..size() };
     let ended = if let Err(error) = to_task.send(Message::binary(first.encode())).await {
@@ -57,10 +57,17 @@ pub(super) async fn converse(socket: Socket, console: &mut Console, wait: Durati
             ended = inward(&mut from_task, &screen.shown, &heard) => ended,
             ended = outward(&mut to_task, console, &heard) => ended,
             number = asked_to_end() => Ended::Signal(number),
+            () = left.notified() => Ended::Left,
             () = hint(&heard, is_terminal) => Ended::Left,
         }
     };
-    let _ = tokio::time::timeout(CLOSE_WAIT, to_task.close()).await;
+    let close = async {
+        if matches!(ended, Ended::Left) {
+            rest(&mut to_task, console).await;
+        }
+        to_task.close().await
+    };
+    let _ = tokio::time::timeout(CLOSE_WAIT, close).await;
     if matches!(ended, Ended::Code(_) | Ended::Closed | Ended::Broken(_)) {
         tokio::select! {
             () = screen.finish() => {}
@@ -123,7 +130,6 @@ where
     S: futures_util::Sink<Message, Error = Error> + Unpin,
 {
     let mut resized = signal(SignalKind::window_change()).ok();
-    let mut escape = console.escape.then(Escape::new);
     let mut last = b'\n';
     let mut open = true;
     loop {
@@ -134,31 +140,40 @@ where
                     return Ended::Signal(SignalKind::interrupt().as_raw_value());
                 }
                 Some(keys) => {
-                    let keys = match escape.as_mut().map(|escape| escape.push(&keys)) {
-                        Some(Typed::Leave(_)) => return Ended::Left,
-                        Some(Typed::Keys(keys)) => keys,
-                        None => keys,
-                    };
                     last = keys.last().copied().unwrap_or(last);
                     keys
                 }
-                None if console.is_terminal => return Ended::Signal(SignalKind::hangup().as_raw_value()),
-                // Within a line the first one only hands the line over.
+                None if console.is_terminal => {
+                    return Ended::Signal(SignalKind::hangup().as_raw_value());
+                }
                 None => {
                     open = false;
-                    let twice = !matches!(last, b'\n' | b'\r');
-                    vec![END_KEY; if twice { 2 } else { 1 }]
+                    end_keys(last)
                 }
             },
             () = changed(&mut resized) => size().encode_resize(),
         };
-        if sent.is_empty() {
-            continue;
-        }
         if let Err(error) = to_task.send(Message::binary(sent)).await {
             // The other direction may still tell more, if the close came first.
             tokio::time::sleep(CLOSE_WAIT).await;
             return Ended::Broken(error.to_string());
+        }
+    }
+}
+
+/// Within a line the first ^D only hands the line over.
+fn end_keys(last: u8) -> Vec<u8> {
+    vec![END_KEY; if matches!(last, b'\n' | b'\r') { 1 } else { 2 }]
+}
+
+/// What was typed before leaving.
+async fn rest<S>(to_task: &mut S, console: &mut Console)
+where
+    S: futures_util::Sink<Message, Error = Error> + Unpin,
+{
+    while let Ok(keys) = console.keys.try_recv() {
+        if to_task.send(Message::binary(keys)).await.is_err() {
+            return;
         }
     }
 }
