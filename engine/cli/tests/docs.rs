@@ -44,6 +44,8 @@ fn bash_completes_verbs_and_flags() {
         ("osmo data del", "delete"),
         ("osmo data download --if-e", "--if-exists"),
         ("osmo data check --access-type W", "WRITE"),
+        ("osmo port-f", "port-forward"),
+        ("osmo rsync upload --upload-r", "--upload-rate-limit"),
     ] {
         let script = format!(
             "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); \
@@ -65,8 +67,10 @@ fn there_is_a_manual_page_for_each_verb() {
     let folder = std::env::temp_dir().join(format!("osmo-man-{}", std::process::id()));
     fs::create_dir(&folder).unwrap();
     assert!(osmo().arg("man").arg(&folder).status().unwrap().success());
-    for verb in ["download", "upload", "list", "delete", "check"] {
-        let page = folder.join(format!("osmo-data-{verb}.1"));
+    let data = ["data-download", "data-upload", "data-list", "data-delete", "data-check"];
+    let tasks = ["exec", "port-forward", "rsync-upload", "rsync-download", "logs"];
+    for verb in data.iter().chain(&tasks) {
+        let page = folder.join(format!("osmo-{verb}.1"));
         assert!(fs::read_to_string(&page).unwrap().contains(".SH OPTIONS"), "{verb}");
         // Where there is a formatter, it has nothing to complain about.
         if let Ok(output) = Command::new("groff").args(["-man", "-ww", "-z"]).arg(&page).output() {
