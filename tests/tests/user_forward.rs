@@ -190,9 +190,19 @@ async fn a_refusal_is_told_and_a_half_close_closes_the_pair() {
     assert_eq!(next(&mut pair).await.unwrap(), b"all");
     client.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(next(&mut pair).await, None);
-    // The task has ended: so does the command.
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let call: serde_json::Value =
+        serde_json::from_slice(&next(&mut control).await.unwrap()).unwrap();
+    let mut pair = sidecar.dial(PairKind::PortForward, &data(call["key"].as_str().unwrap())).await;
+    send(&mut pair, b"open").await;
+    client.read_exact(&mut [0; 4]).unwrap();
+    // The task has ended: so does the command. A connection outlives the
+    // control pair.
     sidecar.service.set_status(&sidecar.key, TaskStatus::Completed);
     drop(control.close(None).await);
+    osmo.line("was lost");
+    client.write_all(b"still").unwrap();
+    assert_eq!(next(&mut pair).await.unwrap(), b"still");
     osmo.line("has ended");
     let mut osmo = osmo;
     let code = spawn_blocking(move || osmo.child.wait().unwrap().code()).await.unwrap();

@@ -121,8 +121,9 @@ impl Port {
     /// Forwards until the task is gone, and says why.
     async fn keep(self, bound: Bound, mut route: Route) -> Trouble {
         let mut told = false;
+        let mut running = JoinSet::new();
         loop {
-            let lost = self.attempt(&bound, &route, &mut told).await;
+            let lost = self.attempt(&bound, &route, &mut told, &mut running).await;
             if !lost.may_pass() {
                 return self.named(lost);
             }
@@ -135,7 +136,13 @@ impl Port {
         }
     }
 
-    async fn attempt(&self, bound: &Bound, route: &Route, told: &mut bool) -> Trouble {
+    async fn attempt(
+        &self,
+        bound: &Bound,
+        route: &Route,
+        told: &mut bool,
+        running: &mut JoinSet<()>,
+    ) -> Trouble {
         let control = match self.tunnel.control(route).await {
             Ok(control) => control,
             Err(trouble) => return trouble,
@@ -149,7 +156,7 @@ impl Port {
                 let (calls, pending) = Calls::new();
                 tokio::select! {
                     lost = announce(control, pending) => lost,
-                    lost = serve(&self.tunnel, route, listener, &calls, &self.slots, &self.remote) => lost,
+                    lost = serve(&self.tunnel, route, listener, &calls, &self.slots, &self.remote, running) => lost,
                 }
             }
         }

@@ -23,6 +23,7 @@ use osmo_protocol::router::PairKind;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::flags::{Copy, Rsync};
 use super::forward::{Calls, Tunnel, announce, serve};
@@ -69,11 +70,12 @@ pub(crate) async fn run(flags: Rsync) -> Result<Exit, Trouble> {
     let remote = format!("rsync://127.0.0.1:{port}/{}/{below}", module.name);
     let mut child = start(&program, &flags, direction, &paths.prepare(direction)?, &remote)?;
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut running = JoinSet::new();
     let served = async {
         tokio::select! {
             // The data pairs outlive the control pair.
             _ = control => std::future::pending().await,
-            lost = serve(&tunnel, &route, &listener, &calls, &slots, "rsync") => lost,
+            lost = serve(&tunnel, &route, &listener, &calls, &slots, "rsync", &mut running) => lost,
         }
     };
     tokio::select! {

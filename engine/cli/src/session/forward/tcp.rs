@@ -23,7 +23,8 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Between two lines about connections that failed.
 const LINE_EVERY_MS: u64 = 10_000;
 
-/// Accepts until the listener or its owner ends; what it started ends with it.
+/// Accepts into `running` until its owner ends it: connections under way outlive
+/// the control pair that announced them.
 pub(in crate::session) async fn serve(
     tunnel: &Arc<Tunnel>,
     control: &Route,
@@ -31,8 +32,8 @@ pub(in crate::session) async fn serve(
     calls: &Calls,
     slots: &Arc<Semaphore>,
     name: &str,
+    running: &mut JoinSet<()>,
 ) -> Trouble {
-    let mut running = JoinSet::new();
     let lines = Arc::new(Lines::new(name));
     loop {
         while running.try_join_next().is_some() {}

@@ -7,6 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use osmo_link::Socket;
@@ -19,6 +20,8 @@ use crate::session::trouble::Trouble;
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 /// Clients that are remembered; the oldest is forgotten for a new one.
 const CLIENTS_MAX: usize = 4_096;
+/// After an error of the network.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Relays until the pair ends. A datagram that finds no room is lost, as
 /// datagrams are: the system's receive buffer is the queue.
@@ -31,7 +34,7 @@ pub(super) async fn relay(pair: Socket, local: &UdpSocket) -> Trouble {
         loop {
             // An error here is an answer of the network to an earlier send.
             let Ok((count, SocketAddr::V4(client))) = local.recv_from(&mut buffer).await else {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(BREATH).await;
                 continue;
             };
             clients.lock().unwrap_or_else(PoisonError::into_inner).remember(client);
