@@ -127,7 +127,7 @@ async fn curl_downloads_through_it_also_after_the_task_s_side_was_lost() {
     let mut sidecar = Sidecar::start().await;
     let folder = TempDir::new().unwrap();
     let bytes: Vec<u8> =
-        (0..8u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        (0..8u32 << 20).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     std::fs::write(folder.path().join("file"), bytes).unwrap();
     let (_server, server) = Running::python(HTTP, folder.path());
     let osmo = Running::osmo(&sidecar, folder.path(), &["t1", "0:80"]);
