@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use osmo_link::Network;
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
 use osmo_protocol::items::{Input, Output};
@@ -54,22 +55,25 @@ struct Items {
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let console = Console::new(flags.events_json);
     let account = Account::new(console);
-    let address = match Address::of(&flags) {
-        Ok(address) => address,
+    let outbox = Arc::new(Outbox::new(flags.logs_buffer));
+    let log = Log::new(&flags.task, Arc::clone(&outbox), console);
+    // Without these nobody can be told.
+    let reach =
+        Address::of(&flags).and_then(|address| Ok((address, service::network(&flags, &log)?)));
+    let (address, network) = match reach {
+        Ok(reach) => reach,
         Err(failure) => {
             account.finish(Some(&failure), None, String::new());
             return Err(failure);
         }
     };
-    let outbox = Arc::new(Outbox::new(flags.logs_buffer));
-    let log = Log::new(&flags.task, Arc::clone(&outbox), console);
     let mover = Arc::new(EngineMover::new(&flags, log.clone()));
     // What is wrong with the items is told to the service as well.
     let (items, fault) = match items(&flags) {
         Ok(items) => (items, None),
         Err(failure) => (Items::default(), Some(failure)),
     };
-    Driver::new(flags, items, log, outbox, mover, account).live(address, fault).await
+    Driver::new(flags, items, log, outbox, mover, account).live(address, network, fault).await
 }
 
 fn items(flags: &Flags) -> Result<Items, Failure> {
@@ -141,9 +145,14 @@ impl Driver {
     }
 
     /// From the first connection to the last word.
-    async fn live(mut self, address: Address, fault: Option<Failure>) -> Result<(), Failure> {
+    async fn live(
+        mut self,
+        address: Address,
+        network: Network,
+        fault: Option<Failure>,
+    ) -> Result<(), Failure> {
         let mut state = State::new(!self.flags.barrier.is_empty());
-        let opened = self.open(address);
+        let opened = self.open(address, network);
         if let Err(failure) = fault.map_or(opened, Err) {
             let _ = self.events.try_send(Event::AgentLost(failure));
         }
@@ -161,10 +170,9 @@ impl Driver {
     }
 
     /// Starts everybody who sends events.
-    fn open(&mut self, address: Address) -> Result<(), Failure> {
+    fn open(&mut self, address: Address, network: Network) -> Result<(), Failure> {
         let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
         let outbox = Arc::clone(&self.outbox);
-        let network = service::network(flags, &log)?;
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
         let (rsync, rsync_runs) = watch::channel(false);
         let agent = Agent::new(self.orders.clone(), rsync_runs);
