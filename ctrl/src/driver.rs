@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use osmo_link::Network;
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
 use osmo_protocol::items::{Input, Output};
@@ -12,11 +13,12 @@ use osmo_protocol::logger::LineType;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::account::Account;
 use crate::console::Console;
 use crate::flags::Flags;
+use crate::guard;
 use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
 use crate::local::{CommandCode, Local};
@@ -39,7 +41,11 @@ const ORDERS_MAX: usize = 8;
 /// second.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
+/// Between two words to the agent about its lines.
+const STORED_PAUSE: Duration = Duration::from_millis(50);
+
 /// The parsed items.
+#[derive(Default)]
 struct Items {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
@@ -49,31 +55,37 @@ struct Items {
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let console = Console::new(flags.events_json);
     let account = Account::new(console);
-    let prepared = prepare(&flags);
-    let (items, address) = match prepared {
-        Ok(prepared) => prepared,
+    let outbox = Arc::new(Outbox::new(flags.logs_buffer));
+    let log = Log::new(&flags.task, Arc::clone(&outbox), console);
+    // Without these nobody can be told.
+    let reach =
+        Address::of(&flags).and_then(|address| Ok((address, service::network(&flags, &log)?)));
+    let (address, network) = match reach {
+        Ok(reach) => reach,
         Err(failure) => {
             account.finish(Some(&failure), None, String::new());
             return Err(failure);
         }
     };
-    let outbox = Arc::new(Outbox::new(flags.logs_buffer));
-    let log = Log::new(&flags.task, Arc::clone(&outbox), console);
     let mover = Arc::new(EngineMover::new(&flags, log.clone()));
-    Driver::new(flags, items, log, outbox, mover, account).live(address).await
+    // What is wrong with the items is told to the service as well.
+    let (items, fault) = match items(&flags) {
+        Ok(items) => (items, None),
+        Err(failure) => (Items::default(), Some(failure)),
+    };
+    Driver::new(flags, items, log, outbox, mover, account).live(address, network, fault).await
 }
 
-fn prepare(flags: &Flags) -> Result<(Items, Address), Failure> {
+fn items(flags: &Flags) -> Result<Items, Failure> {
     let invalid = |error: osmo_protocol::items::ItemError| {
         Failure::new(ExitCode::InvalidInput, error.to_string())
     };
     let inputs = flags.inputs.iter().map(|text| text.parse().map_err(invalid));
     let outputs = flags.outputs.iter().map(|text| text.parse().map_err(invalid));
-    let items = Items {
+    Ok(Items {
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, _>>()?,
-    };
-    Ok((items, Address::of(flags)?))
+    })
 }
 
 /// Everything the effects touch.
@@ -133,9 +145,15 @@ impl Driver {
     }
 
     /// From the first connection to the last word.
-    async fn live(mut self, address: Address) -> Result<(), Failure> {
+    async fn live(
+        mut self,
+        address: Address,
+        network: Network,
+        fault: Option<Failure>,
+    ) -> Result<(), Failure> {
         let mut state = State::new(!self.flags.barrier.is_empty());
-        if let Err(failure) = self.open(address) {
+        let opened = self.open(address, network);
+        if let Err(failure) = fault.map_or(opened, Err) {
             let _ = self.events.try_send(Event::AgentLost(failure));
         }
         loop {
@@ -152,21 +170,22 @@ impl Driver {
     }
 
     /// Starts everybody who sends events.
-    fn open(&mut self, address: Address) -> Result<(), Failure> {
+    fn open(&mut self, address: Address, network: Network) -> Result<(), Failure> {
         let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
         let outbox = Arc::clone(&self.outbox);
-        let network = service::network(flags)?;
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
         let (rsync, rsync_runs) = watch::channel(false);
         let agent = Agent::new(self.orders.clone(), rsync_runs);
+        tokio::spawn(tell_stored(outbox.stored(), agent.clone()));
         let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
         let means = Means { network, tokens, sessions };
         let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
-        tokio::spawn(link.run());
+        guard::spawn(events.clone(), Event::LinkLost, link.run());
         signal::listen(events.clone())?;
         let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?;
         if let Some(orders) = self.orders_end.take() {
-            self.local = Some(tokio::spawn(local.serve(orders, self.code.clone())));
+            let serve = local.serve(orders, self.code.clone());
+            self.local = Some(guard::spawn(self.events.clone(), Event::AgentLost, serve));
         }
         Ok(())
     }
@@ -242,10 +261,16 @@ impl Driver {
         let done = self.transferred.0.clone();
         tokio::spawn(async move {
             let begin = Timestamp::now();
-            let result = match phase {
-                Phase::Download => transfers.download(inputs).await,
-                _ => transfers.upload(outputs).await,
-            };
+            let moving = guard::caught(async {
+                match phase {
+                    Phase::Download => transfers.download(inputs).await,
+                    _ => transfers.upload(outputs).await,
+                }
+            });
+            let result = moving.await.unwrap_or_else(|failure| Transferred {
+                failure: Some(failure),
+                ..Transferred::default()
+            });
             let _ = done.send(Done { phase, begin, result }).await;
         });
     }
@@ -259,5 +284,15 @@ impl Driver {
         let CommandCode(code) = *self.code.borrow();
         self.account.finish(state.failure.as_ref(), code, self.mover.driver());
         state.failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Tells the agent which of its lines it need not keep, a few times a second at
+/// most: the number counts from the begin, so the last one says it all.
+async fn tell_stored(mut stored: watch::Receiver<u64>, agent: Agent) {
+    while stored.changed().await.is_ok() {
+        let lines = *stored.borrow_and_update();
+        agent.stored(lines);
+        sleep(STORED_PAUSE).await;
     }
 }

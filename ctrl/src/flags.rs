@@ -145,6 +145,24 @@ impl Flags {
     }
 }
 
+/// Where the termination message goes when `args` cannot be understood: as far
+/// as they say it, in either of Go's two ways.
+pub(crate) fn termination_log(args: &[OsString]) -> PathBuf {
+    let mut place = PathBuf::from(layout::TERMINATION_LOG);
+    let mut words = args.iter().filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let Some(name) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+            continue;
+        };
+        match name.split_once('=') {
+            Some(("terminationLog", value)) => place = value.into(),
+            None if name == "terminationLog" => place = words.next().unwrap_or_default().into(),
+            _ => {}
+        }
+    }
+    place
+}
+
 fn minutes(count: u64) -> Duration {
     Duration::from_secs(count.saturating_mul(60))
 }

@@ -23,6 +23,7 @@ mod account;
 mod console;
 mod driver;
 mod flags;
+mod guard;
 pub mod lifecycle;
 mod local;
 mod logs;
@@ -52,19 +53,22 @@ where
     I::Item: Into<OsString>,
 {
     osmo_engine::mem::limit_arenas();
-    let flags = match Flags::parse(args) {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let flags = match Flags::parse(args.clone()) {
         Ok(flags) => flags,
         Err(FlagError::Help(text)) => {
             let _ = writeln!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            complain(&error.to_string());
+            let sentence = error.to_string();
+            complain(&sentence);
+            write_termination(&flags::termination_log(&args), Code::InvalidInput, &sentence);
             return ExitCode::from(USAGE_EXIT);
         }
     };
     let place = flags.termination_log.clone();
-    let result = live(flags);
+    let result = guard::caught_here(|| live(flags)).and_then(|result| result);
     let (code, sentence) = match &result {
         Ok(()) => (Code::Ok, ""),
         Err(failure) => {

@@ -41,7 +41,8 @@ impl Log {
         self.outbox.push(&self.frame(io_type, text));
     }
 
-    /// A line of the command: it waits for room, which slows the command down.
+    /// A line of the agent: it waits for room, which slows the command down,
+    /// and counts for [`Outbox::stored`].
     pub(crate) async fn relay(&self, io_type: LineType, text: &str) {
         self.outbox.push_patiently(&self.frame(io_type, text)).await;
     }

@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use osmo_link::{Network, Place, Trust};
 use osmo_protocol::exit::ExitCode;
+use osmo_protocol::logger::LineType;
 
 use crate::flags::Flags;
 use crate::lifecycle::Failure;
+use crate::logs::Log;
 
 /// Where the service is and who we are to it.
 #[derive(Clone, Debug)]
@@ -78,7 +80,13 @@ impl Address {
 }
 
 /// The way out, as the flags trust it.
-pub(crate) fn network(flags: &Flags) -> Result<Network, Failure> {
+pub(crate) fn network(flags: &Flags, log: &Log) -> Result<Network, Failure> {
+    if !flags.tls_verify {
+        let line = "WARNING: -tlsVerify=false: the service's certificate is not checked, so \
+                    anybody between here and there can read this task's token, lines and sessions";
+        log.console().warn(line);
+        log.say(LineType::OsmoCtrl, line);
+    }
     let trust = Trust { ca_file: flags.ca_file.clone(), verify: flags.tls_verify };
     Network::open(trust).map_err(|error| Failure::new(ExitCode::InvalidInput, error.to_string()))
 }

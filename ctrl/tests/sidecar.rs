@@ -194,7 +194,8 @@ fn bad_words_are_told() {
     for (args, code, words) in [
         (&["-inputs", "nonsense"][..], 30, "cannot understand input"),
         (&["-outputs", "kpi:s3://b,../x"], 30, "cannot understand output"),
-        (&["-scheme", "wss"], 30, "encrypted connections are not available yet"),
+        (&["-scheme", "ftp"], 30, "expected ws or wss"),
+        (&["-caFile", "/dev/null"], 30, "holds no certificate"),
         (&["-retryId", "x"], 30, "expected a whole number"),
         (&["-socketPath", "/no/such/folder/x.sock"], 23, "Cannot create the socket"),
         (&["-refreshToken", "nowhere"], 20, "Cannot read the token file nowhere"),
@@ -207,7 +208,45 @@ fn bad_words_are_told() {
         assert!(told["message"].as_str().unwrap().contains(words), "{told}");
     }
     let service = Service::start(200, TOKEN, &[]);
-    assert_eq!(Sidecar::start(service.port, &["-nope"]).end().0, Some(2));
+    for (word, about) in [("-nope", "-nope"), ("-port=x", "whole number")] {
+        let (exit, told, _) = Sidecar::start(service.port, &[word]).end();
+        assert_eq!(exit, Some(2));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["code"], 30, "{told}");
+        assert!(told["message"].as_str().unwrap().contains(about), "{told}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_item_is_told_to_the_service() {
+    let service = Service::start(200, TOKEN, &[]);
+    let sidecar = Sidecar::start(service.port, &["-inputs", "nonsense"]);
+    let mut agent = Agent::good(&sidecar);
+    assert_eq!(agent.hear(), Some(Frame::CtrlFailed));
+    drop(agent);
+    assert_eq!(sidecar.end().0, Some(30));
+    let own = texts(&service.rest(), "OSMO_CTRL");
+    assert!(own.iter().any(|text| text.contains("cannot understand input")), "{own:?}");
+}
+
+#[test]
+fn stored_lines_are_told_to_the_agent() {
+    let service = Service::start(200, TOKEN, &[Mood::Dies(40)]);
+    let sidecar = Sidecar::start(service.port, &[]);
+    let mut agent = Agent::good(&sidecar);
+    agent.wait_for_start();
+    for number in 0..300 {
+        agent.say(&out(&number.to_string()));
+    }
+    let mut told = 0;
+    while told < 300 {
+        let Some(Frame::LinesStored { lines }) = agent.hear() else { panic!("at {told}") };
+        assert!((told + 1..=300).contains(&lines), "{lines} after {told}");
+        told = lines;
+    }
+    assert_eq!(texts(&service.rest(), "STDOUT").last().map(String::as_str), Some("299"));
+    agent.say(&Frame::ExecFinished);
+    assert_eq!(sidecar.end().0, Some(0));
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //!                             └─ read(buffer)  (http1::body)
 //! ```
 //!
+//! Whoever works on tokio instead of the ring dials with [`dialer`].
+//!
 //! Invariants:
 //! * A buffer that goes in comes back, also after a timeout: the socket is
 //!   shut down and the operation, which then ends, returns it.
@@ -26,6 +28,7 @@
 pub mod connect;
 pub mod connection;
 pub mod dial;
+pub mod dialer;
 pub mod error;
 pub mod http1;
 pub mod names;

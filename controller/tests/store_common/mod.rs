@@ -9,7 +9,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use osmo_controller::store::{StoreConfig, StoreServer};
-use osmo_engine::net::Network;
+use osmo_engine::net::{Network, Patience};
 use osmo_engine::s3::client::http_client;
 use tempfile::TempDir;
 
@@ -50,7 +50,7 @@ impl Fixture {
             .endpoint_url(self.server.endpoint())
             .credentials_provider(credentials)
             .force_path_style(true)
-            .http_client(http_client(&Network::default()))
+            .http_client(http_client(&Network::default(), Patience::DEFAULT))
             .build();
         Client::from_conf(config)
     }

@@ -32,7 +32,13 @@ impl Place {
             _ => return Err(fault()),
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(fault)?;
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        // `Uri` passes over a port that is no number.
+        let written = uri.authority().map_or("", |authority| authority.as_str());
+        let port = match written.strip_prefix(host).ok_or_else(fault)? {
+            "" | ":" if secure => 443,
+            "" | ":" => 80,
+            port => port[1..].parse().map_err(|_| fault())?,
+        };
         let prefix = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { prefix, ..Self::new(secure, host, port) })
     }

@@ -68,6 +68,8 @@ impl TokenAnswer {
             (200, Some(token), Some(expires_at)) if !token.is_empty() => {
                 Self::Granted { token, expires_at }
             }
+            // These speak of the moment, not of the token.
+            (408 | 425 | 429, ..) => Self::Unclear(format!("status {status}")),
             (400..=499, ..) => Self::Refused(
                 parsed
                     .message

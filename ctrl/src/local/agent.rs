@@ -44,7 +44,6 @@ impl Agent {
     }
 
     /// So many more lines of the agent need not be kept.
-    #[expect(dead_code, reason = "the outbox tells it next")]
     pub(crate) fn stored(&self, lines: u64) {
         self.order(Frame::LinesStored { lines });
     }

@@ -77,6 +77,8 @@ pub(crate) struct Link {
     events: mpsc::Sender<Event>,
     /// How long the service may be away.
     limit: Duration,
+    /// How long a line may wait for others.
+    period: Duration,
     pause: Duration,
     backoff: Backoff,
     /// When the service was last known to do its work.
@@ -102,6 +104,7 @@ impl Link {
             log,
             events,
             limit: flags.link_timeout,
+            period: flags.logs_period,
             pause: flags.logs_period.max(PAUSE_MIN),
             backoff: Backoff::new(seed()),
             good_at: Instant::now(),
@@ -158,9 +161,11 @@ impl Link {
                     let dial = dial(network, address, &self.header, &token);
                     match timeout(DIAL_LIMIT, dial).await {
                         Ok(Ok(socket)) => return Ok(socket),
-                        Ok(Err(reason)) => {
-                            self.means.tokens.forget().await;
-                            reason
+                        Ok(Err(refusal)) => {
+                            if refusal.of_token {
+                                self.means.tokens.forget().await;
+                            }
+                            refusal.reason
                         }
                         Err(_) => "the dial got no answer".to_owned(),
                     }
@@ -204,7 +209,7 @@ impl Link {
                     pulse.heard();
                     self.receive(socket, frame, pulse).await?;
                 }
-                () = self.outbox.unsent() => {
+                () = self.outbox.ready(self.period) => {
                     self.send_batch(socket).await?;
                     pulse.sent();
                     let (unmarked, at_once) = self.outbox.unmarked();
@@ -273,10 +278,13 @@ impl Link {
     }
 
     async fn send_batch(&self, socket: &mut Socket) -> Result<(), Lost> {
-        for frame in self.outbox.batch() {
-            timed(socket.feed(Message::text(frame))).await?;
-        }
-        timed(socket.flush()).await
+        timed(async {
+            for frame in self.outbox.batch() {
+                socket.feed(Message::Text(frame)).await?;
+            }
+            socket.flush().await
+        })
+        .await
     }
 
     async fn send_mark(&self, socket: &mut Socket, pulse: &mut Pulse) -> Result<(), Lost> {

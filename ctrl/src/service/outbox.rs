@@ -1,19 +1,25 @@
 //! What the service has yet to acknowledge, in order.
+//!
+//! A batch goes out when it is full or the period of `-logsPeriod` is over;
+//! what is no line (metrics, the barrier), and everything once the end has
+//! come, goes at once. Lines of the agent are counted as they leave, stored or
+//! told as dropped, for the agent keeps them until then ([`Outbox::stored`]).
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use osmo_protocol::logger::ClientFrame;
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Bytes of frames at most, whatever the line limit allows.
 pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// How long a full outbox holds the agent up before it drops the oldest line.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// Frames handed out together.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// The queue; shared by everybody who says something and the link.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub(crate) struct Outbox {
     unsent: Notify,
     /// Something was acknowledged.
     acknowledged: Notify,
+    /// Lines of the agent that have left.
+    stored: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -39,6 +47,13 @@ struct Queue {
     /// As the last of `marks`, or of those answered.
     marked: u64,
     dropped: u64,
+    /// Lines of the agent that have left.
+    stored: u64,
+    /// When the first unsent entry came; `None` after a loss, when it is late
+    /// already.
+    since: Option<Instant>,
+    /// Something unsent is not to wait for others.
+    urgent: bool,
     /// Full for longer than the limit: hold nobody up until there is room.
     stalled: bool,
     draining: bool,
@@ -46,8 +61,9 @@ struct Queue {
 
 #[derive(Debug)]
 struct Entry {
-    frame: String,
+    frame: Utf8Bytes,
     metric: bool,
+    relayed: bool,
 }
 
 impl Outbox {
@@ -63,11 +79,15 @@ impl Outbox {
                 marks: VecDeque::new(),
                 marked: 0,
                 dropped: 0,
+                stored: 0,
+                since: None,
+                urgent: false,
                 stalled: false,
                 draining: false,
             }),
             unsent: Notify::new(),
             acknowledged: Notify::new(),
+            stored: watch::Sender::new(0),
         }
     }
 
@@ -75,14 +95,18 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a frame; when there is no room the oldest ones go.
-    pub(crate) fn push(&self, frame: &ClientFrame) {
-        self.lock().push(frame);
-        self.unsent.notify_one();
+    /// How many of the agent's lines have left: stored, or told as dropped.
+    pub(crate) fn stored(&self) -> watch::Receiver<u64> {
+        self.stored.subscribe()
     }
 
-    /// Queues a frame once there is room, or after a while at the cost of the
-    /// oldest ones.
+    /// Queues a frame; when there is no room the oldest ones go.
+    pub(crate) fn push(&self, frame: &ClientFrame) {
+        self.put(frame, false);
+    }
+
+    /// Queues a line of the agent once there is room, or after a while at the
+    /// cost of the oldest ones.
     pub(crate) async fn push_patiently(&self, frame: &ClientFrame) {
         loop {
             let room = self.acknowledged.notified();
@@ -92,30 +116,46 @@ impl Outbox {
                     break;
                 }
             }
+            // A full outbox is worth sending, whatever the period.
+            self.unsent.notify_one();
             if timeout(STALL_LIMIT, room).await.is_err() {
                 self.lock().stalled = true;
             }
         }
-        self.push(frame);
+        self.put(frame, true);
     }
 
-    /// Waits until something can be sent or is to be acknowledged at once.
-    /// Cancel-safe.
-    pub(crate) async fn unsent(&self) {
+    fn put(&self, frame: &ClientFrame, relayed: bool) {
+        let mut queue = self.lock();
+        queue.push(frame, relayed);
+        self.tell_stored(&queue);
+        if queue.is_to_be_told() {
+            self.unsent.notify_one();
+        }
+    }
+
+    fn tell_stored(&self, queue: &Queue) {
+        self.stored.send_if_modified(|told| std::mem::replace(told, queue.stored) != queue.stored);
+    }
+
+    /// Waits until a batch is full or `period` old, or something is to be
+    /// sent or acknowledged at once. Cancel-safe.
+    pub(crate) async fn ready(&self, period: Duration) {
         loop {
             let woken = self.unsent.notified();
-            {
-                let queue = self.lock();
-                if queue.unsent() > 0 || (queue.draining && queue.unmarked() > 0) {
-                    return;
+            let wait = self.lock().wait(period);
+            match wait {
+                Some(Duration::ZERO) => return,
+                Some(wait) => {
+                    let _ = timeout(wait, woken).await;
                 }
+                None => woken.await,
             }
-            woken.await;
         }
     }
 
     /// The next frames to send, now taken as sent.
-    pub(crate) fn batch(&self) -> Vec<String> {
+    pub(crate) fn batch(&self) -> Vec<Utf8Bytes> {
         self.lock().batch()
     }
 
@@ -141,7 +181,10 @@ impl Outbox {
 
     /// Notes a `log_done`; returns how many frames were dropped since the last.
     pub(crate) fn acknowledge(&self) -> u64 {
-        let dropped = self.lock().acknowledge();
+        let mut queue = self.lock();
+        let dropped = queue.acknowledge();
+        self.tell_stored(&queue);
+        drop(queue);
         self.acknowledged.notify_waiters();
         dropped
     }
@@ -181,29 +224,55 @@ impl Queue {
         self.next.saturating_sub(self.marked.max(self.first))
     }
 
-    fn push(&mut self, frame: &ClientFrame) {
+    /// How long the first unsent entry may still wait for others; `None` when
+    /// there is nothing to do.
+    fn wait(&self, period: Duration) -> Option<Duration> {
+        if self.unsent() == 0 {
+            return (self.draining && self.unmarked() > 0).then_some(Duration::ZERO);
+        }
+        let at_once = self.draining || self.urgent || self.is_full();
+        if at_once || self.unsent() >= BATCH as u64 {
+            return Some(Duration::ZERO);
+        }
+        Some(self.since.map_or(Duration::ZERO, |since| period.saturating_sub(since.elapsed())))
+    }
+
+    /// Whether the link has to look: at the first of a batch, and when the
+    /// batch is full.
+    fn is_to_be_told(&self) -> bool {
+        let unsent = self.unsent();
+        unsent == 1 || unsent == BATCH as u64 || self.urgent || self.draining || self.is_full()
+    }
+
+    fn push(&mut self, frame: &ClientFrame, relayed: bool) {
         while self.is_full() {
             self.pop();
             self.dropped += 1;
         }
+        if self.unsent() == 0 {
+            self.since = Some(Instant::now());
+        }
+        self.urgent |= !matches!(frame, ClientFrame::Line(_));
         let metric = matches!(frame, ClientFrame::Metrics(_));
-        let frame = frame.encode();
+        let frame = Utf8Bytes::from(frame.encode());
         self.bytes += frame.len();
-        self.entries.push_back(Entry { frame, metric });
+        self.entries.push_back(Entry { frame, metric, relayed });
     }
 
     fn pop(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.frame.len();
+            self.stored += u64::from(entry.relayed);
             self.first += 1;
             self.next = self.next.max(self.first);
         }
     }
 
-    fn batch(&mut self) -> Vec<String> {
+    fn batch(&mut self) -> Vec<Utf8Bytes> {
         let Ok(skip) = usize::try_from(self.next - self.first) else { return Vec::new() };
         let count = (self.entries.len() - skip).min(BATCH);
         self.next += count as u64;
+        self.urgent &= self.unsent() > 0;
         let frames = self.entries.range(skip..skip + count).map(|entry| entry.frame.clone());
         frames.filter(|frame| !frame.is_empty()).collect()
     }
@@ -224,12 +293,13 @@ impl Queue {
             let sent = usize::try_from(self.next - self.first).unwrap_or(usize::MAX);
             for entry in self.entries.iter_mut().take(sent).filter(|entry| entry.metric) {
                 self.bytes -= entry.frame.len();
-                entry.frame = String::new();
+                entry.frame = Utf8Bytes::default();
             }
         }
         self.next = self.first;
         self.marked = self.first;
         self.marks.clear();
+        self.since = None;
     }
 }
 

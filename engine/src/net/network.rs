@@ -28,7 +28,12 @@ impl Network {
     /// # Errors
     /// `Config` for certificates or settings that cannot be read.
     pub fn open(access: &Access) -> Result<Self> {
+        Ok(Self::through(Tls::open(access)?))
+    }
+
+    /// The environment's proxies, and peers as `tls` trusts them.
+    pub fn through(tls: Tls) -> Self {
         let proxies = Proxies::of(ProxyVariables::get());
-        Ok(Self { tls: Tls::open(access)?, proxies, ..Self::default() })
+        Self { tls, proxies, ..Self::default() }
     }
 }

@@ -107,7 +107,18 @@ impl Tls {
                  the data"
             );
         }
-        Ok(Self(Arc::new(Shared { trust, ..Shared::default() })))
+        Ok(Self::trusting(trust))
+    }
+
+    /// TLS that trusts so. Whoever trusts the system's roots shares them, and
+    /// the sessions to resume, with the whole process.
+    pub fn trusting(trust: Trust) -> Self {
+        static SYSTEM: OnceLock<Tls> = OnceLock::new();
+        let fresh = |trust| Self(Arc::new(Shared { trust, ..Shared::default() }));
+        match trust {
+            Trust::System => SYSTEM.get_or_init(|| fresh(Trust::System)).clone(),
+            trust => fresh(trust),
+        }
     }
 
     /// The configuration for HTTP/1.1 connections, on the ring and in the SDK

@@ -5,7 +5,7 @@
 //! not come this way.
 //!
 //! ```text
-//! SDK ─► Client (a pool per limit on connecting) ─► hyper's pool ─► Dialer
+//! SDK ─► Client (a pool per limit on connecting) ─► hyper's pool ─► net::dialer
 //!                                           names, race, CONNECT, TLS ◄──┘
 //! ```
 //!
@@ -13,8 +13,7 @@
 //! buffers 64 KiB; an answer has at most [`ANSWER_BYTES_MAX`];
 //! [`POOLS_MAX`] pools.
 
-mod carrier;
-mod dialer;
+mod connect;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -36,10 +35,11 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::error::RetryClass;
+use crate::net::dialer::Dialer;
 use crate::net::proxy::tunnel::ProxyRefusal;
 use crate::net::proxy::{Route, refuses_itself};
 use crate::net::{NetError, Network, Patience};
-use dialer::{Dialer, Unreached};
+use connect::{Connect, Unreached};
 
 /// Idle connections kept of one host: the control plane asks one thing at a
 /// time, give or take.
@@ -48,22 +48,24 @@ pub const IDLE_MAX: usize = 4;
 pub const IDLE_FOR: Duration = Patience::DEFAULT.idle;
 /// Limits on connecting: the control plane's and those of some providers.
 pub const POOLS_MAX: usize = 8;
-/// Bytes of an answer's body, whoever gives it: more than the longest page of
-/// a listing, and than any credential.
-pub const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Bytes of an answer's body, whoever gives it: a page of a thousand keys of
+/// 1,024 bytes, each byte written as three, and what stands around them.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Answers of the control plane are read at once or in lines of XML.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A client over `network` for the SDK, the control plane's and a credential
-/// provider's alike. Must be used on a tokio runtime.
-pub fn http_client(network: &Network) -> SharedHttpClient {
-    SharedHttpClient::new(Client { network: network.clone(), pools: Mutex::default() })
+/// provider's alike; where the SDK asks for another limit on connecting, that
+/// one counts. Must be used on a tokio runtime.
+pub fn http_client(network: &Network, patience: Patience) -> SharedHttpClient {
+    SharedHttpClient::new(Client { network: network.clone(), patience, pools: Mutex::default() })
 }
 
-type Pool = legacy::Client<Dialer, SdkBody>;
+type Pool = legacy::Client<Connect, SdkBody>;
 
 struct Client {
     network: Network,
+    patience: Patience,
     /// By the limit on connecting; how long an answer may take is a request's
     /// own.
     pools: Mutex<Vec<(Option<Duration>, Pool)>>,
@@ -97,13 +99,15 @@ impl Client {
         if known.len() == POOLS_MAX {
             known.remove(0);
         }
-        let limit = connect_timeout.unwrap_or(Patience::DEFAULT.connect);
+        let connect = connect_timeout.unwrap_or(self.patience.connect);
+        let patience = Patience { connect, ..self.patience };
+        let dialer = Dialer::new(self.network.clone(), patience);
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(IDLE_MAX)
             .http1_max_buf_size(BUFFER_BYTES)
-            .build(Dialer::new(&self.network, limit));
+            .build(Connect(dialer));
         known.push((connect_timeout, pool.clone()));
         pool
     }
@@ -167,8 +171,8 @@ impl HttpConnector for Connector {
 
 /// The route, if the proxy reads the requests themselves.
 fn forward(network: &Network, uri: &Uri) -> Option<Route> {
-    let (wire, host, port) = dialer::target(uri)?;
-    let route = network.proxies.route(wire, &host, port).ok()?;
+    let (wire, host, port) = connect::target(uri)?;
+    let route = network.proxies.route(wire, host, port).ok()?;
     matches!(route, Route::Forward(_)).then_some(route)
 }
 

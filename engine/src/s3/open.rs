@@ -111,14 +111,14 @@ impl<'a> Plan<'a> {
         }
         let mut named = self.route.region.clone();
         if named.is_none() && self.uri.scheme() == Scheme::S3 {
-            named = ambient::profile_region(&network).await;
+            named = ambient::profile_region(&network, *patience).await;
         }
         let region = named.as_deref().unwrap_or(REGION_DEFAULT);
         let endpoint = self.at(region)?;
         let mut contact = Contact {
             checks: checks(access, &self.route, endpoint.url()),
             endpoint: Arc::new(endpoint),
-            credentials: self.credentials(access, &network, region).await?,
+            credentials: self.credentials(access, &network, *patience, region).await?,
             network,
             options: Arc::new(options.clone()),
         };
@@ -143,6 +143,7 @@ impl<'a> Plan<'a> {
         &self,
         access: &Access,
         network: &Network,
+        patience: Patience,
         region: &str,
     ) -> Result<CredentialsSnapshot> {
         if access.anonymous {
@@ -155,7 +156,7 @@ impl<'a> Plan<'a> {
         if self.uri.scheme() != Scheme::S3 {
             return Err(ambient::no_entry(profile));
         }
-        let source = Arc::new(Ambient::new(network.clone(), region));
+        let source = Arc::new(Ambient::new(network.clone(), patience, region));
         let first = Pace::DEFAULT.ask(&*source).await;
         let first = first.map_err(|fault| ambient::missing(profile, &fault))?;
         Ok(CredentialsSnapshot::renewed_by(source, first))

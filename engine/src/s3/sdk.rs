@@ -125,7 +125,7 @@ fn client(contact: &Contact, bucket: &str, patience: &Patience) -> Client {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(here.region().to_owned()))
         .endpoint_url(here.url())
-        .http_client(http_client(&contact.network))
+        .http_client(http_client(&contact.network, *patience))
         .force_path_style(!here.by_host(bucket))
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

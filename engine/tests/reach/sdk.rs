@@ -7,7 +7,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::{Client, Config};
-use osmo_engine::net::Network;
+use osmo_engine::net::{Network, Patience};
 use osmo_engine::s3::client::http_client;
 
 use crate::scripted::{Peer, Script, Server, answer, script};
@@ -22,7 +22,7 @@ fn client(network: &Network, url: &str, timeouts: TimeoutConfig) -> Client {
         .force_path_style(true)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
-        .http_client(http_client(network))
+        .http_client(http_client(network, Patience::DEFAULT))
         .build();
     Client::from_conf(config)
 }

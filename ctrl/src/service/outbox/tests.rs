@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -6,7 +8,11 @@ use osmo_protocol::logger::{
     ClientFrame, GroupMetricType, Line, LineType, Metric, Metrics, MetricsType,
 };
 
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
 use super::{BATCH, BYTES_MAX, Outbox};
+
+const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 fn line(text: &str) -> ClientFrame {
     ClientFrame::Line(Line {
@@ -36,8 +42,8 @@ fn fill(outbox: &Outbox, lines: std::ops::Range<u32>) {
 }
 
 /// The numbers in the frames, `m` for a metric.
-fn numbers(frames: &[String]) -> Vec<String> {
-    let number = |frame: &String| {
+fn numbers(frames: &[Utf8Bytes]) -> Vec<String> {
+    let number = |frame: &Utf8Bytes| {
         frame
             .split_once('<')
             .and_then(|(_, rest)| rest.split_once('>'))
@@ -55,7 +61,7 @@ fn only_an_acknowledgement_removes() {
     let outbox = Outbox::new(100);
     fill(&outbox, 0..3);
     assert_eq!(numbers(&outbox.batch()), ["0", "1", "2"]);
-    assert_eq!(outbox.batch(), [""; 0]);
+    assert!(outbox.batch().is_empty());
     outbox.mark();
     fill(&outbox, 3..5);
     assert_eq!(numbers(&outbox.batch()), ["3", "4"]);
@@ -145,13 +151,57 @@ fn draining_ends_with_the_last_acknowledgement() {
     fill(&outbox, 0..count);
     assert!(!is_ready(outbox.drained()));
     assert_eq!(outbox.batch().len(), BATCH);
-    assert!(is_ready(outbox.unsent()));
+    assert!(is_ready(outbox.ready(LONG)));
     assert_eq!(outbox.batch().len(), 1);
     assert_eq!(outbox.unmarked(), (count.into(), true));
-    assert!(is_ready(outbox.unsent()), "a mark is due");
+    assert!(is_ready(outbox.ready(LONG)), "a mark is due");
     outbox.mark();
-    assert!(!is_ready(outbox.unsent()));
+    assert!(!is_ready(outbox.ready(LONG)));
     assert!(!is_ready(outbox.drained()));
     outbox.acknowledge();
     assert!(is_ready(outbox.drained()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_goes_when_it_is_full_or_its_period_is_over() {
+    let outbox = Outbox::new(1000);
+    fill(&outbox, 0..1);
+    assert!(!is_ready(outbox.ready(LONG)));
+    let begin = tokio::time::Instant::now();
+    outbox.ready(LONG).await;
+    assert!(begin.elapsed() >= LONG);
+    assert_eq!(outbox.batch().len(), 1);
+    fill(&outbox, 0..u32::try_from(BATCH).unwrap() - 1);
+    assert!(!is_ready(outbox.ready(LONG)));
+    fill(&outbox, 0..1);
+    assert!(is_ready(outbox.ready(LONG)), "it is full");
+    assert_eq!(outbox.batch().len(), BATCH);
+    fill(&outbox, 0..1);
+    outbox.push(&metric());
+    assert!(is_ready(outbox.ready(LONG)), "a metric does not wait");
+    assert_eq!(outbox.batch().len(), 2);
+    fill(&outbox, 0..1);
+    outbox.rewind(false);
+    assert!(is_ready(outbox.ready(LONG)), "after a loss it is late already");
+}
+
+#[tokio::test]
+async fn lines_of_the_agent_are_counted_once_they_are_stored_or_dropped() {
+    let outbox = Outbox::new(3);
+    let mut stored = outbox.stored();
+    outbox.push_patiently(&line("<0>")).await;
+    outbox.push(&line("ours"));
+    outbox.push_patiently(&line("<1>")).await;
+    outbox.batch();
+    assert!(!stored.has_changed().unwrap(), "sent is not stored");
+    outbox.mark();
+    outbox.rewind(false);
+    assert!(!stored.has_changed().unwrap(), "nor is lost");
+    outbox.batch();
+    outbox.mark();
+    outbox.acknowledge();
+    assert_eq!(*stored.borrow_and_update(), 2);
+    outbox.push_patiently(&line("<2>")).await;
+    fill(&outbox, 3..6);
+    assert_eq!(*stored.borrow_and_update(), 3, "a drop is told");
 }

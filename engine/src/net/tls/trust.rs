@@ -51,6 +51,22 @@ impl Trust {
         }
     }
 
+    /// As this one, and whom the certificates in `path` vouch for besides.
+    ///
+    /// # Errors
+    /// As [`Trust::of`].
+    pub fn also(self, path: &Path) -> Result<Self> {
+        let more = bundle("what names it", path)?;
+        let mut roots = match self {
+            Self::Anybody => return Ok(Self::Anybody),
+            Self::Roots(roots) => RootCertStore::clone(&roots),
+            // Without a single root of the system's the file is enough.
+            Self::System => system().unwrap_or_else(|_| RootCertStore::empty()),
+        };
+        roots.extend(more.roots);
+        Ok(Self::Roots(Arc::new(roots)))
+    }
+
     /// The configuration that trusts so.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use aws_sdk_s3::config::Region;
 
 use super::{Asked, Source};
 use crate::error::{Error, ErrorKind, RetryClass};
-use crate::net::Network;
+use crate::net::{Network, Patience};
 use crate::s3::client::http_client;
 
 /// Characters of a source's own explanation that are shown.
@@ -23,13 +23,14 @@ const REASON_CHARS_MAX: usize = 300;
 /// again; what is kept between questions is the snapshot.
 pub(in crate::s3) struct Ambient {
     network: Network,
+    patience: Patience,
     region: Region,
 }
 
 impl Ambient {
     /// The chain, whose own requests (STS, SSO) are signed for `region`.
-    pub(in crate::s3) fn new(network: Network, region: &str) -> Self {
-        Self { network, region: Region::new(region.to_owned()) }
+    pub(in crate::s3) fn new(network: Network, patience: Patience, region: &str) -> Self {
+        Self { network, patience, region: Region::new(region.to_owned()) }
     }
 }
 
@@ -37,7 +38,7 @@ impl Source for Ambient {
     fn ask(&self) -> Asked<'_> {
         Box::pin(async {
             let chain = DefaultCredentialsChain::builder()
-                .configure(provider_config(&self.network))
+                .configure(provider_config(&self.network, self.patience))
                 .region(self.region.clone());
             chain.build().await.provide_credentials().await
         })
@@ -45,14 +46,14 @@ impl Source for Ambient {
 }
 
 /// How the sources reach the world.
-fn provider_config(network: &Network) -> ProviderConfig {
-    ProviderConfig::without_region().with_http_client(http_client(network))
+fn provider_config(network: &Network, patience: Patience) -> ProviderConfig {
+    ProviderConfig::without_region().with_http_client(http_client(network, patience))
 }
 
 /// The region of the AWS profile in use, if it names one.
-pub(in crate::s3) async fn profile_region(network: &Network) -> Option<String> {
-    let provider =
-        ProfileFileRegionProvider::builder().configure(&provider_config(network)).build();
+pub(in crate::s3) async fn profile_region(network: &Network, patience: Patience) -> Option<String> {
+    let config = provider_config(network, patience);
+    let provider = ProfileFileRegionProvider::builder().configure(&config).build();
     provider.region().await.map(|region| region.to_string())
 }
 

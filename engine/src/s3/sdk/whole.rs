@@ -1,20 +1,11 @@
-//! Documents are read to their end, and no further than a document may go.
+//! Documents are read to their end.
 //!
 //! The SDK's reader takes what has come when a document ends early, so a
-//! listing that lost its second half on the way would pass for a short one;
-//! and it takes a document of any size into memory.
+//! listing that lost its second half on the way would pass for a short one.
 
-use aws_sdk_s3::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut,
-};
+use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
-use aws_smithy_types::body::SdkBody;
-use http_body_util::Limited;
-
-/// A thousand keys of 1,024 bytes, each byte written as three, and what stands
-/// around them.
-const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 
 /// A document that ended before its root element did.
 #[derive(Debug, thiserror::Error)]
@@ -28,18 +19,6 @@ pub(super) struct Whole;
 impl Intercept for Whole {
     fn name(&self) -> &'static str {
         "Whole"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response_mut().body_mut();
-        let open = std::mem::replace(body, SdkBody::taken());
-        *body = SdkBody::from_body_1_x(Limited::new(open, DOCUMENT_BYTES_MAX));
-        Ok(())
     }
 
     fn read_after_deserialization(
