@@ -28,7 +28,9 @@ use crate::service::token::Tokens;
 use crate::service::{self, Address};
 use crate::session::Sessions;
 use crate::signal;
+use crate::state::{Memory, Saved};
 use crate::transfer::engine::EngineMover;
+use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
 
 /// Events that wait for the driver.
@@ -60,7 +62,8 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let outbox = Arc::new(Outbox::new(flags.logs_buffer));
     let log = Log::new(&flags.task, Arc::clone(&outbox), console);
     let mover = Arc::new(EngineMover::new(&flags, log.clone()));
-    Driver::new(flags, items, log, outbox, mover, account).live(address).await
+    let memory = Memory::open(&flags, &log);
+    Driver::new(flags, items, log, outbox, (mover, memory), account).live(address).await
 }
 
 fn prepare(flags: &Flags) -> Result<(Items, Address), Failure> {
@@ -84,6 +87,10 @@ struct Driver {
     outbox: Arc<Outbox>,
     mover: Arc<dyn Mover>,
     account: Account,
+    /// What a sidecar that is started again must know.
+    memory: Memory,
+    /// Follows the output folder while the command runs.
+    watch: Option<Watch>,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     /// Results of transfers, before they become events.
@@ -109,9 +116,10 @@ impl Driver {
         items: Items,
         log: Log,
         outbox: Arc<Outbox>,
-        mover: Arc<dyn Mover>,
+        (mover, memory): (Arc<dyn Mover>, Memory),
         account: Account,
     ) -> Self {
+        let code = watch::Sender::new(CommandCode(memory.saved().command_code));
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
         Self {
@@ -121,6 +129,8 @@ impl Driver {
             outbox,
             mover,
             account,
+            memory,
+            watch: None,
             events,
             inbox,
             transferred: mpsc::channel(1),
@@ -128,13 +138,16 @@ impl Driver {
             orders_end: Some(orders_end),
             local: None,
             cancel: watch::Sender::new(false),
-            code: watch::Sender::new(CommandCode(None)),
+            code,
         }
     }
 
     /// From the first connection to the last word.
     async fn live(mut self, address: Address) -> Result<(), Failure> {
-        let mut state = State::new(!self.flags.barrier.is_empty());
+        let Saved { reached, .. } = *self.memory.saved();
+        let mut state = State::new(!self.flags.barrier.is_empty())
+            .with_grace(self.flags.grace)
+            .resumed(reached, self.memory.failure());
         if let Err(failure) = self.open(address) {
             let _ = self.events.try_send(Event::AgentLost(failure));
         }
@@ -142,6 +155,8 @@ impl Driver {
             let event = self.next_event(&state).await;
             let (next, effects) = step(state, event, self.account.now());
             state = next;
+            let CommandCode(code) = *self.code.borrow();
+            self.memory.keep(state.reached, state.failure.as_ref(), code);
             for effect in effects {
                 if effect == Effect::Finish {
                     return self.finish(state).await;
@@ -164,7 +179,8 @@ impl Driver {
         let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
         tokio::spawn(link.run());
         signal::listen(events.clone())?;
-        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?;
+        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?
+            .remembering(self.memory.saved().token.clone());
         if let Some(orders) = self.orders_end.take() {
             self.local = Some(tokio::spawn(local.serve(orders, self.code.clone())));
         }
@@ -199,7 +215,12 @@ impl Driver {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Enter(phase) => self.account.enter(phase),
+            Effect::Enter(phase) => {
+                self.account.enter(phase);
+                if phase == Phase::Run {
+                    self.watch = Some(Watch::begin(self.transfers(), &self.items.outputs));
+                }
+            }
             Effect::StartDownload => self.transfer(Phase::Download),
             Effect::StartUpload => self.transfer(Phase::Upload),
             Effect::CancelTransfers => {
@@ -231,20 +252,33 @@ impl Driver {
         let _ = self.orders.try_send(frame);
     }
 
-    fn transfer(&self, phase: Phase) {
-        let transfers = Transfers {
+    fn transfers(&self) -> Transfers {
+        Transfers {
             mover: Arc::clone(&self.mover),
             flags: Arc::clone(&self.flags),
             log: self.log.clone(),
             cancelled: self.cancel.subscribe(),
-        };
+            resume: self.memory.is_resumed(),
+            sent: self.memory.sent(),
+            journal: self.memory.journal(),
+        }
+    }
+
+    fn transfer(&mut self, phase: Phase) {
+        let (transfers, watch) = (self.transfers(), self.watch.take());
         let (inputs, outputs) = (self.items.inputs.clone(), self.items.outputs.clone());
         let done = self.transferred.0.clone();
         tokio::spawn(async move {
             let begin = Timestamp::now();
             let result = match phase {
-                Phase::Download => transfers.download(inputs).await,
-                _ => transfers.upload(outputs).await,
+                Phase::Download => transfers.download(inputs, &outputs).await,
+                _ => {
+                    let early = match watch {
+                        Some(watch) => watch.end().await,
+                        None => Vec::new(),
+                    };
+                    with_early(transfers.upload(outputs).await, &early)
+                }
             };
             let _ = done.send(Done { phase, begin, result }).await;
         });
@@ -257,7 +291,21 @@ impl Driver {
             let _ = timeout(RELEASE_LIMIT, local).await;
         }
         let CommandCode(code) = *self.code.borrow();
+        self.memory.forget();
         self.account.finish(state.failure.as_ref(), code, self.mover.driver());
         state.failure.map_or(Ok(()), Err)
     }
+}
+
+/// Counts what went up before the end to where it went.
+fn with_early(mut all: Transferred, early: &[Early]) -> Transferred {
+    for moved in &mut all.moved {
+        let same = early.iter().filter(|early| {
+            early.url == moved.order.url && moved.order.owner != osmo_protocol::items::Owner::Kpi
+        });
+        for Early { bytes, files, .. } in same {
+            (moved.bytes, moved.files) = (moved.bytes + bytes, moved.files + files);
+        }
+    }
+    all
 }

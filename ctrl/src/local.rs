@@ -67,6 +67,12 @@ impl Local {
         Ok(Self { listener, token, limit, log, events, rsync })
     }
 
+    /// Knows the token also after the agent has deleted it.
+    pub(crate) fn remembering(mut self, token: Option<String>) -> Self {
+        self.token = self.token.or(token);
+        self
+    }
+
     /// Serves the agent until it is gone; `orders` is what it is told.
     pub(crate) async fn serve(
         self,

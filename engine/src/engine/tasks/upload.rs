@@ -48,6 +48,7 @@ pub(in crate::engine) async fn upload(
             contact,
             if_exists: job.if_exists,
             pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
+            ledger: job.ledger.clone(),
         }),
         orders,
         if_exists: job.if_exists,
@@ -55,7 +56,7 @@ pub(in crate::engine) async fn upload(
         multipart: Arc::new(Semaphore::new(MULTIPART_MAX)),
     };
     let mut in_parts = JoinSet::new();
-    let found = upload::plan::find(sources, filter);
+    let found = upload::plan::find(sources, filter, job.order, job.ledger);
     let planned = unless(cancel, tally, uploader.plan(found, &mut in_parts)).await;
     tally.plan_ended();
     // Multipart uploads end by themselves once the shards have stopped, and
@@ -222,7 +223,10 @@ impl Sender {
         let checks = &self.brief.contact.checks;
         let only_new = self.if_exists != IfExists::Overwrite;
         match upload::publish::in_parts(&self.desk, checks, &file, only_new, order).await {
-            Ok(verified) => self.orders.tally().done(bytes, verified),
+            Ok(verified) => {
+                self.orders.tally().done(bytes, verified);
+                file.tell(self.brief.ledger.as_deref());
+            }
             // It came while the parts were sent.
             Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {
                 self.orders.tally().undone(bytes);
