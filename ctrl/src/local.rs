@@ -158,6 +158,9 @@ impl Local {
             Frame::UserStopFinished => {
                 let _ = self.events.send(Event::CommandStopped).await;
             }
+            Frame::State { state } => {
+                let _ = self.events.send(Event::AgentState(state)).await;
+            }
             Frame::ExecFinished => self.ended(Some(0), code).await,
             Frame::ExecFailed { message, code: told } => {
                 self.log.relay(LineType::Stderr, message.trim_end_matches('\n')).await;

@@ -37,7 +37,9 @@ pub(super) fn own(folder: &Path) -> Result<()> {
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let aside = path.with_extension("new");
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(MODE_FILE);
+    // The user's container reaches the folder: a link there leads nowhere.
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    options.write(true).create(true).truncate(true).mode(MODE_FILE).custom_flags(flags);
     let written = options.open(&aside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_data()

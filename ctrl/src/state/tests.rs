@@ -93,17 +93,19 @@ fn a_folder_that_is_not_ours_alone_is_not_used() {
     assert!(!elsewhere.path().join("state.json").exists(), "a link leads elsewhere");
 }
 
-/// `/dev/full` is a disk without room.
 #[test]
-fn a_full_disk_costs_the_restart_and_not_the_task() {
+fn a_state_that_cannot_be_written_is_none() {
     let root = TempDir::new().unwrap();
     let flags = flags(&root);
     let mut memory = open(&flags);
     let aside = root.path().join("ctrl/state.new");
-    std::os::unix::fs::symlink("/dev/full", &aside).unwrap();
+    let elsewhere = root.path().join("elsewhere");
+    fs::write(&elsewhere, "somebody's").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &aside).unwrap();
     memory.keep(Reached::Inputs, None, None);
     memory.keep(Reached::Started, None, None);
     assert!(!root.path().join("ctrl/state.json").exists(), "an old state would lie");
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "somebody's");
     assert_eq!(open(&flags).saved().reached, Reached::Begin);
 }
 

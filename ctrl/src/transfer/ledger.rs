@@ -37,7 +37,8 @@ impl Sent {
     /// The file's.
     pub(crate) fn open(path: &Path, anew: bool) -> std::io::Result<Self> {
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600);
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
         let mut file = options.open(path)?;
         if anew {
             file.set_len(0)?;

@@ -95,7 +95,9 @@ impl<'a> List<'a> {
     fn open(place: Option<&Path>, reason: &'a str) -> Self {
         let journal = place.and_then(|place| {
             let mut options = OpenOptions::new();
-            let file = options.append(true).create(true).mode(0o600).open(place).ok()?;
+            let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+            options.append(true).create(true).mode(0o600).custom_flags(flags);
+            let file = options.open(place).ok()?;
             Some((place.to_owned(), BufWriter::new(file)))
         });
         Self { begin: Instant::now(), reason, journal, left: Left::default() }
