@@ -137,8 +137,8 @@ pub enum UploadOrder {
     /// As the folders list them; the first goes while the rest is looked for.
     #[default]
     AsFound,
-    /// The smallest first, for whoever may not have the time for all. The tree
-    /// is walked whole before the first goes; what exceeds the 65,536 smallest
+    /// The smallest first, for whoever may not have the time for all; exact but
+    /// for the 32 that are under way at once. The tree is walked whole before the first goes; what exceeds the 65,536 smallest
     /// follows as it is found.
     SmallestFirst,
 }

@@ -184,10 +184,11 @@ async fn sigterm_in_an_upload_gives_it_the_time_that_is_left() {
 async fn a_sidecar_killed_in_an_upload_sends_the_rest() {
     let pod = Pod::new().await;
     let outputs = ["-outputs", "task:s3://bkt/out"];
-    pod.store.script(Call::Put, "stuck", [Step::Stall]);
+    pod.store.script(Call::UploadPart, "stuck", [Step::Stall, Step::Stall]);
     let mut ctrl = pod.ctrl(&outputs);
-    let mut exec = pod.exec("for n in 1 2 3 4; do echo > $n; done; echo a longer text > stuck");
-    pod.until("the last file is under way", |pod| pod.has_seen(Call::Put, "stuck")).await;
+    let script = format!("for n in 1 2 3 4; do echo > $n; done; truncate -s {BIG_BYTES} stuck");
+    let mut exec = pod.exec(&script);
+    pod.until("a big file is under way", |pod| pod.has_seen(Call::UploadPart, "stuck")).await;
     pod.until("the others are there", |pod| pod.store.keys().len() == 4).await;
     // The store's answer is one thing, the sidecar's note of it another.
     let noted = |pod: &Pod| std::fs::metadata(pod.path("socket/ctrl/sent")).unwrap().len();
@@ -206,7 +207,8 @@ async fn a_sidecar_killed_in_an_upload_sends_the_rest() {
 #[tokio::test]
 async fn a_sidecar_killed_in_a_download_keeps_what_is_there() {
     let pod = Pod::new().await;
-    pod.store.put("in/first", b"one".to_vec());
+    let crc = FaultServer::crc64nvme(b"one");
+    pod.store.share("in/first", std::sync::Arc::new(b"one".to_vec()), &crc);
     pod.store.put("in/stuck", b"two".to_vec());
     for call in [Call::GetWhole, Call::GetRange] {
         pod.store.script(call, "stuck", [Step::Stall]);

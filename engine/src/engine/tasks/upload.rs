@@ -13,7 +13,7 @@ use crate::desk::Desk;
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::SharedPace;
-use crate::job::{IfExists, UploadJob};
+use crate::job::{IfExists, UploadJob, UploadOrder};
 use crate::path::{Filter, Source};
 use crate::report::Action;
 use crate::upload;
@@ -25,6 +25,9 @@ use crate::worker::{Brief, Work};
 /// Multipart uploads in progress per job; each may hold ten thousand entity
 /// tags.
 const MULTIPART_MAX: usize = 8;
+/// Places that a file takes whose turn matters: of 256 orders at once, shards
+/// may take any first, of 32 it makes little difference.
+const ORDERED_PLACES: u32 = 8;
 /// Files whose objects are asked for at once.
 const ASKING_MAX: usize = 32;
 
@@ -53,6 +56,10 @@ pub(in crate::engine) async fn upload(
         orders,
         if_exists: job.if_exists,
         dry_run: job.dry_run,
+        places: match job.order {
+            UploadOrder::AsFound => 1,
+            UploadOrder::SmallestFirst => ORDERED_PLACES,
+        },
         multipart: Arc::new(Semaphore::new(MULTIPART_MAX)),
     };
     let mut in_parts = JoinSet::new();
@@ -87,6 +94,8 @@ struct Uploader<'a> {
     orders: &'a Rc<Orders>,
     if_exists: IfExists,
     dry_run: bool,
+    /// Places that a file in one request takes.
+    places: u32,
     multipart: Arc<Semaphore>,
 }
 
@@ -121,7 +130,7 @@ impl Uploader<'_> {
             return self.asked(file, in_parts).await;
         }
         if upload::plan::cut(file.stamp.bytes).parts() == 1 {
-            let place = self.orders.place().await?;
+            let place = self.orders.wide_place(self.places).await?;
             let bytes = file.stamp.bytes;
             let brief = Brief::Upload(Arc::clone(&self.brief));
             return self.orders.send(brief, Work::File(file), bytes, place);
