@@ -30,7 +30,9 @@ use crate::service::token::Tokens;
 use crate::service::{self, Address};
 use crate::session::Sessions;
 use crate::signal;
+use crate::state::{Memory, Saved};
 use crate::transfer::engine::EngineMover;
+use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
 
 /// Events that wait for the driver.
@@ -68,12 +70,14 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         }
     };
     let mover = Arc::new(EngineMover::new(&flags, log.clone()));
+    let memory = Memory::open(&flags, &log);
     // What is wrong with the items is told to the service as well.
     let (items, fault) = match items(&flags) {
         Ok(items) => (items, None),
         Err(failure) => (Items::default(), Some(failure)),
     };
-    Driver::new(flags, items, log, outbox, mover, account).live(address, network, fault).await
+    let driver = Driver::new(flags, items, log, outbox, (mover, memory), account);
+    driver.live(address, network, fault).await
 }
 
 fn items(flags: &Flags) -> Result<Items, Failure> {
@@ -96,6 +100,10 @@ struct Driver {
     outbox: Arc<Outbox>,
     mover: Arc<dyn Mover>,
     account: Account,
+    /// What a sidecar that is started again must know.
+    memory: Memory,
+    /// Follows the output folder while the command runs.
+    watch: Option<Watch>,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     /// Results of transfers, before they become events.
@@ -121,9 +129,10 @@ impl Driver {
         items: Items,
         log: Log,
         outbox: Arc<Outbox>,
-        mover: Arc<dyn Mover>,
+        (mover, memory): (Arc<dyn Mover>, Memory),
         account: Account,
     ) -> Self {
+        let code = watch::Sender::new(CommandCode(memory.saved().command_code));
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
         Self {
@@ -133,6 +142,8 @@ impl Driver {
             outbox,
             mover,
             account,
+            memory,
+            watch: None,
             events,
             inbox,
             transferred: mpsc::channel(1),
@@ -140,7 +151,7 @@ impl Driver {
             orders_end: Some(orders_end),
             local: None,
             cancel: watch::Sender::new(false),
-            code: watch::Sender::new(CommandCode(None)),
+            code,
         }
     }
 
@@ -151,7 +162,10 @@ impl Driver {
         network: Network,
         fault: Option<Failure>,
     ) -> Result<(), Failure> {
-        let mut state = State::new(!self.flags.barrier.is_empty());
+        let Saved { reached, .. } = *self.memory.saved();
+        let mut state = State::new(!self.flags.barrier.is_empty())
+            .with_grace(self.flags.grace)
+            .resumed(reached, self.memory.failure());
         let opened = self.open(address, network);
         if let Err(failure) = fault.map_or(opened, Err) {
             let _ = self.events.try_send(Event::AgentLost(failure));
@@ -160,6 +174,8 @@ impl Driver {
             let event = self.next_event(&state).await;
             let (next, effects) = step(state, event, self.account.now());
             state = next;
+            let CommandCode(code) = *self.code.borrow();
+            self.memory.keep(state.reached, state.failure.as_ref(), code);
             for effect in effects {
                 if effect == Effect::Finish {
                     return self.finish(state).await;
@@ -182,7 +198,8 @@ impl Driver {
         let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
         guard::spawn(events.clone(), Event::LinkLost, link.run());
         signal::listen(events.clone())?;
-        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?;
+        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?
+            .remembering(self.memory.saved().token.clone());
         if let Some(orders) = self.orders_end.take() {
             let serve = local.serve(orders, self.code.clone());
             self.local = Some(guard::spawn(self.events.clone(), Event::AgentLost, serve));
@@ -218,7 +235,12 @@ impl Driver {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Enter(phase) => self.account.enter(phase),
+            Effect::Enter(phase) => {
+                self.account.enter(phase);
+                if phase == Phase::Run {
+                    self.watch = Some(Watch::begin(self.transfers(), &self.items.outputs));
+                }
+            }
             Effect::StartDownload => self.transfer(Phase::Download),
             Effect::StartUpload => self.transfer(Phase::Upload),
             Effect::CancelTransfers => {
@@ -250,21 +272,34 @@ impl Driver {
         let _ = self.orders.try_send(frame);
     }
 
-    fn transfer(&self, phase: Phase) {
-        let transfers = Transfers {
+    fn transfers(&self) -> Transfers {
+        Transfers {
             mover: Arc::clone(&self.mover),
             flags: Arc::clone(&self.flags),
             log: self.log.clone(),
             cancelled: self.cancel.subscribe(),
-        };
+            resume: self.memory.is_resumed(),
+            sent: self.memory.sent(),
+            journal: self.memory.journal(),
+        }
+    }
+
+    fn transfer(&mut self, phase: Phase) {
+        let (transfers, watch) = (self.transfers(), self.watch.take());
         let (inputs, outputs) = (self.items.inputs.clone(), self.items.outputs.clone());
         let done = self.transferred.0.clone();
         tokio::spawn(async move {
             let begin = Timestamp::now();
             let moving = guard::caught(async {
                 match phase {
-                    Phase::Download => transfers.download(inputs).await,
-                    _ => transfers.upload(outputs).await,
+                    Phase::Download => transfers.download(inputs, &outputs).await,
+                    _ => {
+                        let early = match watch {
+                            Some(watch) => watch.end().await,
+                            None => Vec::new(),
+                        };
+                        with_early(transfers.upload(outputs).await, &early)
+                    }
                 }
             });
             let result = moving.await.unwrap_or_else(|failure| Transferred {
@@ -282,6 +317,7 @@ impl Driver {
             let _ = timeout(RELEASE_LIMIT, local).await;
         }
         let CommandCode(code) = *self.code.borrow();
+        self.memory.forget();
         self.account.finish(state.failure.as_ref(), code, self.mover.driver());
         state.failure.map_or(Ok(()), Err)
     }
@@ -295,4 +331,17 @@ async fn tell_stored(mut stored: watch::Receiver<u64>, agent: Agent) {
         agent.stored(lines);
         sleep(STORED_PAUSE).await;
     }
+}
+
+/// Counts what went up before the end to where it went.
+fn with_early(mut all: Transferred, early: &[Early]) -> Transferred {
+    for moved in &mut all.moved {
+        let same = early.iter().filter(|early| {
+            early.url == moved.order.url && moved.order.owner != osmo_protocol::items::Owner::Kpi
+        });
+        for Early { bytes, files, .. } in same {
+            (moved.bytes, moved.files) = (moved.bytes + bytes, moved.files + files);
+        }
+    }
+    all
 }

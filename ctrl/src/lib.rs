@@ -31,6 +31,7 @@ mod metrics;
 mod service;
 mod session;
 mod signal;
+mod state;
 mod transfer;
 mod usage;
 

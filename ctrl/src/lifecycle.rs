@@ -4,31 +4,60 @@
 //! effects.
 //!
 //! ```text
-//!  Init ──agent and service──► Download ──inputs──►(Barrier)──► Run ──end──► Upload
-//!   │                             │                   │          │             │
-//!   │         failure, SIGTERM    │                   │     SIGTERM, service   │
-//!   └─────────────┬───────────────┴───────────────────┘     lost: Stopping     │
-//!                 │                                          └─end or 30 s─►   │
-//!                 ▼  agent told to exit quietly                                ▼
-//!               Drain ◄────────────────────────────────────────────── saved or failed
+//!                                        ┌──stopped──► Regroup ──group──┐
+//!                                     Pausing ◄─┐   (where it has one)  │
+//!                                        │   restart                    │
+//!                                        │      │                       │
+//!  Init ──agent and service──► Download ─┼►(Barrier)──► Run ◄───────────┘
+//!   │                             │      │    │          │ end ──────► Upload
+//!   │         failure, SIGTERM    │      │    │     SIGTERM, service   ▲ │
+//!   └─────────────┬───────────────┴──────┼────┘     lost: Stopping ────┘ │
+//!                 │                      └─end, SIGTERM ─┘ end or share  │
+//!                 ▼  agent told to exit quietly            is over       ▼
+//!               Drain ◄────────────────────────────── saved, failed or cut
 //!                 │ lines acknowledged, or the time is up
 //!                 ▼
 //!                End:  Done | Failed
 //! ```
 //!
+//! A sidecar that was started again leaves Init to where its predecessor was
+//! ([`Reached`]); where the command is, the agent says.
+//!
+//! **After SIGTERM** the time is shared out once, from the grace period `g`:
+//!
+//! ```text
+//!  0 ─────────── g/2 ──────────────── g - r ──── g - r/2 ──── g
+//!   the command     the uploads,        cut, aborts   the last lines, then
+//!   may end         smallest first      are told      the termination message
+//!                                    r = g/5, at most 5 s
+//! ```
+//!
+//! A share that is not used is the next one's. A second SIGTERM changes nothing.
+//!
 //! Invariants: the first failure is the one that is reported; outputs are
-//! uploaded whenever the command was started; every failure is said in the log
-//! before the end; after End nothing happens any more.
+//! uploaded whenever the command was started, and once; the command is started
+//! once and resumed once per stop; every failure is said in the log before the
+//! end; what waits for somebody else has a deadline; after End nothing happens
+//! any more.
 
 use std::time::Duration;
 
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
+use osmo_protocol::socket::AgentState;
 
 /// How long the command may take to end once it was asked to.
 pub const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// How long the last lines may take when the pod must go.
-pub const DRAIN_LIMIT_STOPPING: Duration = Duration::from_secs(10);
+/// How long the agent may take to stop the command for a restart.
+pub const PAUSE_LIMIT: Duration = Duration::from_secs(60);
+/// How long an agent that came back may take to say where the command is.
+pub const PLACE_LIMIT: Duration = Duration::from_secs(5);
+/// From SIGTERM to the end, unless the pod says otherwise.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// What is kept of the grace period for aborts, last lines and the message.
+pub const RESERVE_MAX: Duration = Duration::from_secs(5);
+/// What the last lines get even when the time is up.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long the last lines may take after a failure.
 pub const DRAIN_LIMIT_FAILED: Duration = Duration::from_secs(300);
 /// After how long the barrier is asked for again.
@@ -73,6 +102,8 @@ pub enum Event {
     Restart,
     /// The command was stopped in order to be started again.
     CommandStopped,
+    /// Where the command is, from an agent that dialled (again).
+    AgentState(AgentState),
     /// Every output is in the store.
     OutputsSaved,
     /// An output is not.
@@ -132,6 +163,10 @@ pub enum Step {
     Barrier,
     /// The command runs.
     Run,
+    /// The command was asked to stop, to be started again.
+    Pausing,
+    /// The command is stopped, waiting for the group to start it again.
+    Regroup,
     /// The command was asked to end.
     Stopping,
     /// Outputs are moving.
@@ -140,6 +175,35 @@ pub enum Step {
     Drain,
     /// Over.
     End,
+}
+
+/// How far the task has come; a sidecar that is started again goes on there.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reached {
+    /// Not far.
+    #[default]
+    Begin,
+    /// Every input is in place.
+    Inputs,
+    /// The command was started.
+    Started,
+    /// It has ended.
+    Ended,
+    /// The outputs are in the store, as far as they will be.
+    Saved,
 }
 
 /// The machine's state.
@@ -151,9 +215,17 @@ pub struct State {
     pub failure: Option<Failure>,
     /// When to send [`Event::Tick`], measured like `now`.
     pub deadline: Option<Duration>,
+    /// How far it has come.
+    pub reached: Reached,
     barrier: bool,
-    stopping: bool,
+    grace: Duration,
+    /// When the pod must be gone, once it must.
+    leave: Option<Duration>,
     link_lost: bool,
+    /// Where the command is, from the agent of a resumed task.
+    place: Option<AgentState>,
+    /// Uploads were cut short.
+    cut: bool,
 }
 
 impl State {
@@ -163,14 +235,34 @@ impl State {
             step: Step::Init { agent: false, link: false },
             failure: None,
             deadline: None,
+            reached: Reached::Begin,
             barrier,
-            stopping: false,
+            grace: GRACE,
+            leave: None,
             link_lost: false,
+            place: None,
+            cut: false,
         }
     }
 
-    fn started(&self) -> bool {
-        matches!(self.step, Step::Run | Step::Stopping | Step::Upload)
+    /// The same with `grace` from SIGTERM to the end.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// The same for a task that another sidecar brought as far as `reached`.
+    #[must_use]
+    pub fn resumed(self, reached: Reached, failure: Option<Failure>) -> Self {
+        Self { reached, failure, ..self }
+    }
+
+    fn stopping(&self) -> bool {
+        self.leave.is_some()
+    }
+
+    fn reserve(&self) -> Duration {
+        (self.grace / 5).min(RESERVE_MAX)
     }
 
     /// Keeps the first failure; a later one is only said.
@@ -179,8 +271,24 @@ impl State {
         self.failure.get_or_insert(failure);
         said
     }
+
+    /// The same for what became of the outputs of a pod that must go: that it
+    /// had to is no answer to what is lost.
+    fn fail_also(&mut self, failure: Failure) -> Effect {
+        let said = Effect::Say(failure.sentence.clone());
+        match &mut self.failure {
+            Some(first) if self.leave.is_some() => {
+                first.sentence = format!("{}; {}", first.sentence, failure.sentence);
+            }
+            first => {
+                first.get_or_insert(failure);
+            }
+        }
+        said
+    }
 }
 
+mod leave;
 mod step;
 
 pub use step::step;

@@ -67,6 +67,12 @@ impl Local {
         Ok(Self { listener, token, limit, log, events, rsync })
     }
 
+    /// Knows the token also after the agent has deleted it.
+    pub(crate) fn remembering(mut self, token: Option<String>) -> Self {
+        self.token = self.token.or(token);
+        self
+    }
+
     /// Serves the agent until it is gone; `orders` is what it is told.
     pub(crate) async fn serve(
         self,
@@ -151,6 +157,9 @@ impl Local {
             }
             Frame::UserStopFinished => {
                 let _ = self.events.send(Event::CommandStopped).await;
+            }
+            Frame::State { state } => {
+                let _ = self.events.send(Event::AgentState(state)).await;
             }
             Frame::ExecFinished => self.ended(Some(0), code).await,
             Frame::ExecFailed { message, code: told } => {

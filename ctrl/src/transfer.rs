@@ -11,8 +11,12 @@
 //! failure cancels the others of a download, while an upload saves what it can;
 //! a transfer that stands still for `-dataTimeout` is begun anew, five times.
 
+mod check;
 pub(crate) mod engine;
+pub(crate) mod ledger;
+pub(crate) mod left;
 mod listing;
+pub(crate) mod outputs;
 mod plan;
 mod watch;
 
@@ -24,6 +28,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
+use osmo_engine::job::Purpose;
 use osmo_engine::{ErrorKind, Progress, Report};
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
@@ -34,6 +39,7 @@ use tokio::sync::watch as signal;
 use crate::flags::Flags;
 use crate::lifecycle::Failure;
 use crate::logs::Log;
+use ledger::Sent;
 use osmo_protocol::items::{Input, Output};
 
 /// Orders that move at the same time.
@@ -80,10 +86,26 @@ pub(crate) type Finished = Pin<Box<dyn Future<Output = osmo_engine::Result<Repor
 /// A transfer under way, and its end: files that did not make it are a failure.
 pub(crate) type Begun = (Box<dyn Moving>, Finished);
 
+/// A pending answer: whether access is there.
+pub(crate) type Checked = Pin<Box<dyn Future<Output = osmo_engine::Result<()>> + Send>>;
+
+/// How an order is performed.
+#[derive(Clone, Default)]
+pub(crate) struct Way {
+    /// Keeps what an earlier try has finished, for a download.
+    pub(crate) resume: bool,
+    /// Who decides on each file, for an upload.
+    pub(crate) ledger: Option<Arc<dyn osmo_engine::Ledger>>,
+    /// Leaves the network to others.
+    pub(crate) gentle: bool,
+}
+
 /// What moves bytes.
 pub(crate) trait Mover: Send + Sync {
-    /// Begins an order; `resume` keeps what an earlier try has finished.
-    fn submit(&self, order: &Order, resume: bool) -> osmo_engine::Result<Begun>;
+    /// Begins an order.
+    fn submit(&self, order: &Order, way: Way) -> osmo_engine::Result<Begun>;
+    /// Begins to find out whether `url` may be used.
+    fn check(&self, url: &str, purpose: Purpose, config: Option<PathBuf>) -> Checked;
     /// The driver in use, empty while none was needed.
     fn driver(&self) -> String;
 }
@@ -102,11 +124,20 @@ pub(crate) struct Transfers {
     pub(crate) log: Log,
     /// Turns true when everything is to be given up.
     pub(crate) cancelled: signal::Receiver<bool>,
+    /// Downloads keep what another sidecar has finished.
+    pub(crate) resume: bool,
+    /// Which files are in the store.
+    pub(crate) sent: Arc<Sent>,
+    /// Where files are listed that did not make it, where there is a place.
+    pub(crate) journal: Option<PathBuf>,
 }
 
 impl Transfers {
-    /// Downloads all inputs.
-    pub(crate) async fn download(self, inputs: Vec<Input>) -> Transferred {
+    /// Downloads all inputs, once access to all places is known to be there.
+    pub(crate) async fn download(self, inputs: Vec<Input>, outputs: &[Output]) -> Transferred {
+        if let Err(failure) = self.check(&inputs, outputs).await {
+            return Transferred { failure: Some(failure), ..Transferred::default() };
+        }
         let say = |text: &str| self.log.say(LineType::Download, text);
         say("Downloading Start");
         let orders = inputs.iter().map(|input| plan::download(&self.flags, input)).collect();
@@ -136,10 +167,12 @@ impl Transfers {
             }
         }
         missing.iter().for_each(|line| say(line));
-        let all = self.perform(orders, false).await;
-        if all.failure.is_none() {
+        let mut all = self.perform(orders.clone(), false).await;
+        let Some(failure) = all.failure.take() else {
             say("All Outputs Uploaded");
-        }
+            return all;
+        };
+        all.failure = Some(self.left_behind(orders, failure).await);
         all
     }
 
@@ -151,6 +184,7 @@ impl Transfers {
         loop {
             while moving.len() < ORDERS_AT_ONCE
                 && !(stop_at_failure && all.failure.is_some())
+                && !(all.failure.is_some() && *self.cancelled.borrow())
                 && let Some(order) = waiting.next()
             {
                 moving.push(self.one(order));

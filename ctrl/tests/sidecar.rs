@@ -123,8 +123,6 @@ fn wishes_for_later_are_answered() {
     service.act("not even json");
     service.act(r#"{"action":"exec","router_address":"ws://r","key":"EXEC-0","cookie":"","entry_command":"sh"}"#);
     service.wait_for("exec is not available yet");
-    service.act(r#"{"action":"restart"}"#);
-    service.wait_for("restart is not available yet");
     agent.say(&Frame::ExecFinished);
     assert_eq!(sidecar.end().0, Some(0));
 }

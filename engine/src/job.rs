@@ -1,6 +1,6 @@
 //! What an engine can be asked to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Access;
@@ -131,6 +131,43 @@ pub enum Encryption {
     Kms(Option<String>),
 }
 
+/// In which order the files of an upload go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UploadOrder {
+    /// As the folders list them; the first goes while the rest is looked for.
+    #[default]
+    AsFound,
+    /// The smallest first, for whoever may not have the time for all; exact but
+    /// for the 32 that are under way at once. The tree is walked whole before the first goes; what exceeds the 65,536 smallest
+    /// follows as it is found.
+    SmallestFirst,
+}
+
+/// A state of a local file; another size, time or inode is another state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalFile<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written last: seconds since the epoch, and nanoseconds.
+    pub modified: (i64, i64),
+    /// When it was changed last: seconds since the epoch, and nanoseconds.
+    pub changed: (i64, i64),
+    /// Device and inode.
+    pub inode: (u64, u64),
+}
+
+/// Whoever knows which files of an upload are in the store already.
+pub trait Ledger: Send + Sync {
+    /// Whether a file that was found is to go. Called on the walker's thread,
+    /// perhaps more than once; what is left out is not counted.
+    fn wants(&self, file: &LocalFile<'_>) -> bool;
+    /// The store has a file in this state. Called on an engine thread; must
+    /// not block for long.
+    fn sent(&self, file: &LocalFile<'_>);
+}
+
 /// Objects below `remote`, into the existing folder `local`.
 #[derive(Clone, Default)]
 pub struct DownloadJob {
@@ -166,6 +203,10 @@ pub struct UploadJob {
     pub local: Vec<PathBuf>,
     /// Which of them, by the path that follows the prefix.
     pub select: Select,
+    /// In which order they go.
+    pub order: UploadOrder,
+    /// Who decides on each of them, and is told which are in the store.
+    pub ledger: Option<Arc<dyn Ledger>>,
     /// What happens to a target that is already there.
     pub if_exists: IfExists,
     /// Plan and count, and tell each file as an event; move nothing.

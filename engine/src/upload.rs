@@ -27,6 +27,7 @@
 
 mod content_type;
 mod parts;
+mod pick;
 pub mod plan;
 pub mod publish;
 pub mod read;
@@ -43,7 +44,7 @@ pub use parts::PartsDone;
 
 use crate::error::{ErrorKind, Result};
 use crate::flow::SharedPace;
-use crate::job::IfExists;
+use crate::job::{IfExists, Ledger};
 use crate::ring::Fd;
 use crate::s3::{Contact, Rung};
 use crate::site::Site;
@@ -66,6 +67,8 @@ pub struct Brief {
     pub if_exists: IfExists,
     /// Bytes a second, where the job has a limit.
     pub pace: Option<Arc<SharedPace>>,
+    /// Who is told of each file that is in the store.
+    pub ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// One file to upload.
@@ -81,6 +84,15 @@ pub struct FileOrder {
     pub path: PathBuf,
     /// What it looked like when it was found.
     pub stamp: Stamp,
+}
+
+impl FileOrder {
+    /// Tells `ledger` that the store has the file.
+    pub fn tell(&self, ledger: Option<&dyn Ledger>) {
+        if let Some(ledger) = ledger {
+            ledger.sent(&self.stamp.at(&self.path));
+        }
+    }
 }
 
 /// A file to upload in parts.
@@ -100,6 +112,7 @@ pub struct Uploads {
     site: Site,
     root: Fd,
     if_exists: IfExists,
+    ledger: Option<Arc<dyn Ledger>>,
 }
 
 impl Uploads {
@@ -107,9 +120,9 @@ impl Uploads {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn join(site: Site, if_exists: IfExists) -> Result<Self> {
+    pub fn join(site: Site, brief: &Brief) -> Result<Self> {
         let root = read::open_root()?;
-        Ok(Self { site, root, if_exists })
+        Ok(Self { site, root, if_exists: brief.if_exists, ledger: brief.ledger.clone() })
     }
 
     /// Moves one file in one request and counts how it ended.
@@ -120,6 +133,7 @@ impl Uploads {
         match self.whole(order).await {
             Ok(verified) => {
                 self.site.tally.done(order.stamp.bytes, verified);
+                order.tell(self.ledger.as_deref());
             }
             Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {
                 self.site.tally.skipped(order.stamp.bytes);

@@ -29,6 +29,16 @@ pub enum SidecarEvent {
         /// Bytes planned so far.
         bytes_total: u64,
     },
+    /// What is in the output folder while the command runs; at most every 10 s,
+    /// when it has changed.
+    Outputs {
+        /// Files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// The one that was written last, below the folder; empty for none.
+        newest: String,
+    },
     /// The last line: how it all went.
     Summary(Summary),
 }

@@ -41,4 +41,27 @@ impl ExitCode {
     pub fn code(self) -> u8 {
         self as u8
     }
+
+    /// The code of this number.
+    pub fn of(code: u8) -> Option<Self> {
+        use ExitCode::*;
+        let all = [
+            Ok,
+            Download,
+            Upload,
+            AccessCheck,
+            AccessDenied,
+            Token,
+            WebSocketTimeout,
+            WebSocketMessage,
+            UnixSocket,
+            Barrier,
+            Metrics,
+            InvalidInput,
+            CommandFailed,
+            FileFailed,
+            Misc,
+        ];
+        all.into_iter().find(|one| one.code() == code)
+    }
 }

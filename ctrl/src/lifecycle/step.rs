@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
+use osmo_protocol::socket::AgentState;
 
+use super::leave::{agent_lost, drain, finish, is_due, link_lost, stop, terminate, upload_tick};
 use super::{
-    BARRIER_REPEAT, DRAIN_LIMIT_FAILED, DRAIN_LIMIT_STOPPING, Effect, Event, Failure, STOP_LIMIT,
-    State, Step,
+    BARRIER_REPEAT, Effect, Event, Failure, PAUSE_LIMIT, PLACE_LIMIT, Reached, State, Step,
 };
 
 /// One step: the state after `event`, and what to do. `now` is the time since
@@ -18,33 +19,33 @@ pub fn step(mut state: State, event: Event, now: Duration) -> (State, Vec<Effect
         (_, Event::LinkLost(failure)) => link_lost(&mut state, failure, now),
         (_, Event::Terminate) => terminate(&mut state, now),
         (_, Event::AgentLost(failure)) => agent_lost(&mut state, failure, now),
-        (Step::Init { link, .. }, Event::AgentConnected) => connected(&mut state, true, link),
-        (Step::Init { agent, .. }, Event::LinkUp) => connected(&mut state, agent, true),
-        (Step::Download, Event::InputsReady) if state.barrier => barrier(&mut state, now),
-        (Step::Download, Event::InputsReady) => run(&mut state),
+        (_, Event::Restart) => restart(&mut state, now),
+        (Step::Init { agent, link }, event) => init(&mut state, (agent, link), event, now),
+        (Step::Download, Event::InputsReady) => inputs_ready(&mut state, now),
         (Step::Download, Event::InputsFailed(failure)) => give_up(&mut state, failure, now),
-        (Step::Barrier, Event::BarrierPassed) => {
-            let mut effects = vec![Effect::Say("Group ready".to_owned())];
-            effects.extend(run(&mut state));
-            effects
-        }
-        (Step::Barrier, Event::Tick) if is_due(&state, now) => {
+        (Step::Barrier, Event::BarrierPassed) => passed(run(&mut state, Effect::StartCommand)),
+        (Step::Regroup, Event::BarrierPassed) => passed(run(&mut state, Effect::ResumeCommand)),
+        (Step::Barrier | Step::Regroup, Event::Tick) if is_due(&state, now) => {
             state.deadline = Some(now + BARRIER_REPEAT);
             vec![Effect::SendBarrier]
         }
-        (Step::Run | Step::Stopping, Event::CommandEnded) => upload(&mut state),
+        (Step::Pausing, Event::CommandStopped) => regroup(&mut state, now),
+        (Step::Pausing, Event::Tick) if is_due(&state, now) => unanswered(&mut state, now),
+        (Step::Run | Step::Pausing | Step::Regroup | Step::Stopping, Event::CommandEnded) => {
+            upload(&mut state)
+        }
         (Step::Stopping, Event::Tick) if is_due(&state, now) => {
-            let sentence = format!("The command did not end within {} s", STOP_LIMIT.as_secs());
-            let mut effects = vec![Effect::Say(sentence)];
+            let mut effects = vec![Effect::Say("The command did not end in time".to_owned())];
             effects.extend(upload(&mut state));
             effects
         }
         (Step::Upload, Event::OutputsSaved) => drain(&mut state, now),
         (Step::Upload, Event::OutputsFailed(failure)) => {
-            let mut effects = vec![state.fail(failure)];
+            let mut effects = vec![state.fail_also(failure)];
             effects.extend(drain(&mut state, now));
             effects
         }
+        (Step::Upload, Event::Tick) if is_due(&state, now) => upload_tick(&mut state, now),
         (Step::Drain, Event::Drained) => finish(&mut state),
         (Step::Drain, Event::Tick) if is_due(&state, now) => finish(&mut state),
         // What comes late, twice or unasked changes nothing.
@@ -53,130 +54,130 @@ pub fn step(mut state: State, event: Event, now: Duration) -> (State, Vec<Effect
     (state, effects)
 }
 
-fn is_due(state: &State, now: Duration) -> bool {
-    state.deadline.is_some_and(|deadline| now >= deadline)
-}
-
-fn connected(state: &mut State, agent: bool, link: bool) -> Vec<Effect> {
-    if !(agent && link) {
-        state.step = Step::Init { agent, link };
-        return Vec::new();
+/// Collects who is here, and goes to where the task was.
+fn init(
+    state: &mut State,
+    (mut agent, mut link): (bool, bool),
+    event: Event,
+    now: Duration,
+) -> Vec<Effect> {
+    match event {
+        Event::AgentConnected => agent = true,
+        Event::LinkUp => link = true,
+        Event::AgentState(place) => (agent, state.place) = (true, Some(place)),
+        // An agent that says nothing is one that runs: nothing starts twice.
+        Event::Tick if is_due(state, now) => state.place = Some(AgentState::Running),
+        // It was told before anybody asked.
+        Event::CommandEnded if state.reached == Reached::Started => {
+            state.reached = Reached::Ended;
+        }
+        _ => return Vec::new(),
     }
-    state.step = Step::Download;
-    vec![Effect::Enter(Phase::Download), Effect::StartDownload]
+    state.step = Step::Init { agent, link };
+    match (state.reached, state.place) {
+        (Reached::Ended, _) if link => upload(state),
+        (Reached::Saved, _) if link => drain(state, now),
+        _ if !(agent && link) => Vec::new(),
+        (Reached::Begin, _) => {
+            state.step = Step::Download;
+            vec![Effect::Enter(Phase::Download), Effect::StartDownload]
+        }
+        (Reached::Inputs, _) => inputs_ready(state, now),
+        (Reached::Started, None) => {
+            state.deadline.get_or_insert(now + PLACE_LIMIT);
+            Vec::new()
+        }
+        (_, Some(AgentState::Waiting)) => run(state, Effect::StartCommand),
+        (_, Some(AgentState::Stopped)) => regroup(state, now),
+        (_, Some(AgentState::Running | AgentState::Ended)) => {
+            let again = "The sidecar is back; the command was not interrupted".to_owned();
+            run(state, Effect::Say(again))
+        }
+        // The two above whose service is not here yet.
+        (Reached::Ended | Reached::Saved, None) => Vec::new(),
+    }
 }
 
-fn barrier(state: &mut State, now: Duration) -> Vec<Effect> {
-    state.step = Step::Barrier;
+fn inputs_ready(state: &mut State, now: Duration) -> Vec<Effect> {
+    state.reached = Reached::Inputs;
+    if !state.barrier {
+        return run(state, Effect::StartCommand);
+    }
+    ask(state, Step::Barrier, now)
+}
+
+fn ask(state: &mut State, step: Step, now: Duration) -> Vec<Effect> {
+    state.step = step;
     state.deadline = Some(now + BARRIER_REPEAT);
     vec![Effect::Say("Waiting for group ready ...".to_owned()), Effect::SendBarrier]
 }
 
-fn run(state: &mut State) -> Vec<Effect> {
-    state.step = Step::Run;
-    state.deadline = None;
-    vec![Effect::Enter(Phase::Run), Effect::StartCommand]
+fn passed(effects: Vec<Effect>) -> Vec<Effect> {
+    let mut all = vec![Effect::Say("Group ready".to_owned())];
+    all.extend(effects);
+    all
 }
 
-fn stop(state: &mut State, now: Duration) -> Vec<Effect> {
-    state.step = Step::Stopping;
-    state.deadline = Some(now + STOP_LIMIT);
-    vec![Effect::StopCommand]
+/// The command runs, by `how`.
+fn run(state: &mut State, how: Effect) -> Vec<Effect> {
+    let phase = (state.reached < Reached::Started || matches!(state.step, Step::Init { .. }))
+        .then_some(Effect::Enter(Phase::Run));
+    (state.step, state.deadline, state.reached) = (Step::Run, None, Reached::Started);
+    phase.into_iter().chain([how]).collect()
 }
 
-fn upload(state: &mut State) -> Vec<Effect> {
+fn restart(state: &mut State, now: Duration) -> Vec<Effect> {
+    let ignored = match state.step {
+        Step::Run => {
+            state.step = Step::Pausing;
+            state.deadline = Some(now + PAUSE_LIMIT);
+            let line = "Receive restart action".to_owned();
+            return vec![Effect::Say(line), Effect::PauseCommand];
+        }
+        Step::Init { .. } | Step::Download => "the command has not started yet",
+        Step::Barrier | Step::Regroup => "the task waits for its group",
+        Step::Pausing => "a restart is under way",
+        Step::Stopping => "the command was asked to end",
+        Step::Upload | Step::Drain | Step::End => "the command has ended",
+    };
+    vec![Effect::Say(format!("Restart action ignored: {ignored}"))]
+}
+
+/// The command is stopped: the group starts again as one.
+fn regroup(state: &mut State, now: Duration) -> Vec<Effect> {
+    if state.barrier {
+        let phase = matches!(state.step, Step::Init { .. }).then_some(Effect::Enter(Phase::Run));
+        return phase.into_iter().chain(ask(state, Step::Regroup, now)).collect();
+    }
+    run(state, Effect::ResumeCommand)
+}
+
+/// An agent that does not say that the command is stopped may not be able to
+/// start it again either: the command is ended, and its outputs are saved.
+fn unanswered(state: &mut State, now: Duration) -> Vec<Effect> {
+    let seconds = PAUSE_LIMIT.as_secs();
+    let sentence = format!(
+        "The user container did not stop the command for a restart within {seconds} s; start \
+         the task again"
+    );
+    let mut effects = vec![state.fail(Failure::new(ExitCode::UnixSocket, sentence))];
+    effects.extend(stop(state, now));
+    effects
+}
+
+pub(super) fn upload(state: &mut State) -> Vec<Effect> {
     state.step = Step::Upload;
-    state.deadline = None;
+    state.reached = Reached::Ended;
+    state.deadline = state.leave.map(|leave| leave.saturating_sub(state.reserve()));
     vec![Effect::Enter(Phase::Upload), Effect::StartUpload]
 }
 
 /// Before the start: nothing is saved, since nothing was made.
-fn give_up(state: &mut State, failure: Failure, now: Duration) -> Vec<Effect> {
+pub(super) fn give_up(state: &mut State, failure: Failure, now: Duration) -> Vec<Effect> {
     let mut effects = vec![state.fail(failure), Effect::ReleaseAgent];
     if state.step == Step::Download {
         effects.push(Effect::CancelTransfers);
     }
     effects.extend(drain(state, now));
     effects
-}
-
-fn drain(state: &mut State, now: Duration) -> Vec<Effect> {
-    if state.link_lost {
-        return finish(state);
-    }
-    state.step = Step::Drain;
-    let limit = match (state.stopping, &state.failure) {
-        (true, _) => Some(DRAIN_LIMIT_STOPPING),
-        (false, Some(_)) => Some(DRAIN_LIMIT_FAILED),
-        // The link's own limit ends the wait.
-        (false, None) => None,
-    };
-    state.deadline = limit.map(|limit| now + limit);
-    vec![Effect::Drain]
-}
-
-fn finish(state: &mut State) -> Vec<Effect> {
-    state.step = Step::End;
-    state.deadline = None;
-    let phase = if state.failure.is_none() { Phase::Done } else { Phase::Failed };
-    vec![Effect::Enter(phase), Effect::Finish]
-}
-
-fn link_lost(state: &mut State, failure: Failure, now: Duration) -> Vec<Effect> {
-    if state.link_lost {
-        return Vec::new();
-    }
-    state.link_lost = true;
-    match state.step {
-        Step::Run => {
-            let mut effects = vec![state.fail(failure)];
-            effects.extend(stop(state, now));
-            effects
-        }
-        Step::Stopping | Step::Upload => vec![state.fail(failure)],
-        Step::Drain => {
-            let mut effects = vec![state.fail(failure)];
-            effects.extend(finish(state));
-            effects
-        }
-        Step::End => Vec::new(),
-        Step::Init { .. } | Step::Download | Step::Barrier => give_up(state, failure, now),
-    }
-}
-
-fn agent_lost(state: &mut State, failure: Failure, now: Duration) -> Vec<Effect> {
-    match state.step {
-        Step::Run | Step::Stopping => {
-            let mut effects = vec![state.fail(failure)];
-            effects.extend(upload(state));
-            effects
-        }
-        Step::Init { .. } | Step::Download | Step::Barrier => give_up(state, failure, now),
-        // It has done its work.
-        Step::Upload | Step::Drain | Step::End => Vec::new(),
-    }
-}
-
-fn terminate(state: &mut State, now: Duration) -> Vec<Effect> {
-    if state.stopping {
-        return Vec::new();
-    }
-    state.stopping = true;
-    let when =
-        if state.started() { "what it has written is saved" } else { "before the command started" };
-    let failure = Failure::new(ExitCode::Misc, format!("The pod was asked to stop; {when}"));
-    match state.step {
-        Step::Run => {
-            let mut effects = vec![state.fail(failure)];
-            effects.extend(stop(state, now));
-            effects
-        }
-        Step::Drain => {
-            state.deadline = Some(now + DRAIN_LIMIT_STOPPING);
-            Vec::new()
-        }
-        // Already on the way to the end.
-        Step::Stopping | Step::Upload | Step::End => Vec::new(),
-        Step::Init { .. } | Step::Download | Step::Barrier => give_up(state, failure, now),
-    }
 }

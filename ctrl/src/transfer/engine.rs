@@ -1,16 +1,23 @@
 //! The mover that is the engine; it starts with the first order.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use osmo_engine::config::Access;
-use osmo_engine::job::Select;
-use osmo_engine::{DownloadJob, Engine, EngineConfig, Job, JobEvent, Progress, UploadJob};
+use osmo_engine::job::{Purpose, Select};
+use osmo_engine::{
+    CheckJob, DownloadJob, Engine, EngineConfig, Job, JobEvent, JobHandle, Progress, UploadJob,
+    UploadOrder,
+};
 use osmo_protocol::events::Phase;
 use osmo_protocol::logger::LineType;
 
-use super::{Begun, Mover, Moving, Order};
+use super::{Begun, Checked, Mover, Moving, Order, Way};
 use crate::flags::Flags;
 use crate::logs::Log;
+
+/// What uploads take beside the command, bytes a second.
+const GENTLE_BYTES_PER_S: u64 = 64 << 20;
 
 /// The engine, once it is needed.
 pub(crate) struct EngineMover {
@@ -31,7 +38,23 @@ impl EngineMover {
         Self { config, log, engine: Mutex::new(None) }
     }
 
-    fn job(&self, order: &Order, resume: bool) -> Job {
+    /// Hands `job` to the engine, which starts with the first.
+    fn hand_over(&self, job: Job) -> osmo_engine::Result<JobHandle> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = match &mut *engine {
+            Some(engine) => engine,
+            none => {
+                let started = Engine::start(self.config.clone())?;
+                let io = started.io();
+                let text = format!("Transfers use {}: {}", io.driver, io.reason);
+                self.log.say(LineType::OsmoCtrl, &text);
+                none.insert(started)
+            }
+        };
+        Ok(engine.submit(job))
+    }
+
+    fn job(&self, order: &Order, way: Way) -> Job {
         let (remote, select) = (order.url.clone(), Select::regex(order.regex.clone()));
         let access = Some(Access { config_file: order.config.clone(), ..Access::default() });
         let line = match order.phase {
@@ -49,7 +72,7 @@ impl EngineMover {
                     remote,
                     local,
                     select,
-                    resume,
+                    resume: way.resume,
                     access,
                     observer,
                     ..DownloadJob::default()
@@ -61,6 +84,9 @@ impl EngineMover {
                     remote,
                     local,
                     select,
+                    order: UploadOrder::SmallestFirst,
+                    ledger: way.ledger,
+                    limit_bytes_per_s: way.gentle.then_some(GENTLE_BYTES_PER_S),
                     access,
                     observer,
                     ..UploadJob::default()
@@ -85,22 +111,19 @@ fn told(event: &JobEvent) -> String {
 }
 
 impl Mover for EngineMover {
-    fn submit(&self, order: &Order, resume: bool) -> osmo_engine::Result<Begun> {
-        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let engine = match &mut *engine {
-            Some(engine) => engine,
-            none => {
-                let started = Engine::start(self.config.clone())?;
-                let io = started.io();
-                let text = format!("Transfers use {}: {}", io.driver, io.reason);
-                self.log.say(LineType::OsmoCtrl, &text);
-                none.insert(started)
-            }
-        };
-        let job = engine.submit(self.job(order, resume));
+    fn submit(&self, order: &Order, way: Way) -> osmo_engine::Result<Begun> {
+        let job = self.hand_over(self.job(order, way))?;
         let moving =
             EngineMoving { look: Box::new(job.watcher()), stop: Box::new(job.canceller()) };
         Ok((Box::new(moving), Box::pin(async move { job.finished().await?.outcome() })))
+    }
+
+    fn check(&self, url: &str, purpose: Purpose, config: Option<PathBuf>) -> Checked {
+        let access = Some(Access { config_file: config, ..Access::default() });
+        let purpose = Some(purpose);
+        let job = CheckJob { remote: url.to_owned(), purpose, access, ..CheckJob::default() };
+        let job = self.hand_over(Job::Check(job));
+        Box::pin(async move { job?.finished().await?.outcome().map(|_| ()) })
     }
 
     fn driver(&self) -> String {

@@ -62,7 +62,7 @@ fn name(owner: Owner, url: &str) -> String {
     if owner == Owner::Task { last.to_owned() } else { url.to_owned() }
 }
 
-fn config(flags: &Flags, owner: Owner) -> Option<PathBuf> {
+pub(super) fn config(flags: &Flags, owner: Owner) -> Option<PathBuf> {
     let file = match owner {
         Owner::Url => &flags.user_config,
         Owner::Task | Owner::Kpi => &flags.service_config,

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use osmo_engine::units::bytes;
 use osmo_engine::{Error, ErrorKind, Progress, Report};
-use osmo_protocol::events::SidecarEvent;
+use osmo_protocol::events::{Phase, SidecarEvent};
 use osmo_protocol::logger::LineType;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Finished, Moving, Order, Transfers};
+use super::{Finished, Moving, Order, Transfers, Way};
 
 /// Tries of one order; the original's number.
 const TRIES_MAX: u32 = 5;
@@ -26,7 +26,12 @@ pub(super) async fn follow(
 ) -> osmo_engine::Result<Report> {
     let limit = transfers.flags.data_timeout;
     for attempt in 1..=TRIES_MAX {
-        let (moving, finished) = transfers.mover.submit(order, attempt > 1)?;
+        let way = Way {
+            resume: attempt > 1 || transfers.resume,
+            ledger: (order.phase == Phase::Upload).then(|| transfers.sent.sweep(&order.url)),
+            gentle: false,
+        };
+        let (moving, finished) = transfers.mover.submit(order, way)?;
         match one(transfers, order, line, &Dropping(moving), finished).await {
             Some(result) => return result,
             None => {

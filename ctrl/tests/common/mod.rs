@@ -196,12 +196,22 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) fn start(port: u16, more: &[&str]) -> Self {
+        Self::start_in(Self::root(), port, more)
+    }
+
+    /// The folders of a task.
+    pub(crate) fn root() -> TempDir {
         let root = TempDir::new().unwrap();
         for name in ["socket", "input", "output"] {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         fs::write(root.path().join("socket/handoff"), "0123456789abcdef").unwrap();
         fs::write(root.path().join("token"), "refresh-me\n").unwrap();
+        root
+    }
+
+    /// A sidecar of the task whose folders are in `root`.
+    pub(crate) fn start_in(root: TempDir, port: u16, more: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_osmo-ctrl"))
             .args(["-socketPath", "socket/data.sock", "-inputPath", "input/"])
             .args(["-outputPath", "output/", "-workflow", "wf-1", "-groupName", "g"])
@@ -215,6 +225,14 @@ impl Sidecar {
             .spawn()
             .unwrap();
         Self { root, child }
+    }
+
+    /// Killed without a word; the folders, for the next.
+    #[allow(dead_code, reason = "not every file of tests kills it")]
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.root
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -254,9 +272,14 @@ pub(crate) struct Agent {
 impl Agent {
     /// Dials until the sidecar listens, and says `hello`.
     pub(crate) fn dial(sidecar: &Sidecar, hello: &Frame) -> Self {
+        Self::dial_at(&sidecar.socket(), hello)
+    }
+
+    /// The same at a socket.
+    pub(crate) fn dial_at(socket: &std::path::Path, hello: &Frame) -> Self {
         let begin = Instant::now();
         let stream = loop {
-            match UnixStream::connect(sidecar.socket()) {
+            match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
                 Err(error) => assert!(begin.elapsed() < WATCHDOG, "{error}"),
             }

@@ -36,8 +36,14 @@ impl Orders {
 
     /// Waits for a place.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        self.wide_place(1).await
+    }
+
+    /// Waits for a place as wide as `count` of them, so that fewer orders are
+    /// under way and their own order counts.
+    pub(super) async fn wide_place(&self, count: u32) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.places)
-            .acquire_owned()
+            .acquire_many_owned(count)
             .await
             .map_err(|_| Error::new(ErrorKind::Internal, "the engine has ended"))
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::fault;
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::LocalFile;
 use crate::path::{Filter, PARTIAL_FOLDER, Source, base_name};
 
 /// What tells one state of a file from another.
@@ -28,6 +29,17 @@ impl Stamp {
             modified_ns: (metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: (metadata.ctime(), metadata.ctime_nsec()),
             inode: (metadata.dev(), metadata.ino()),
+        }
+    }
+
+    /// This state of `path`, for those outside.
+    pub fn at<'a>(&self, path: &'a Path) -> LocalFile<'a> {
+        LocalFile {
+            path,
+            bytes: self.bytes,
+            modified: self.modified_ns,
+            changed: self.changed_ns,
+            inode: self.inode,
         }
     }
 }

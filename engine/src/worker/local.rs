@@ -46,7 +46,7 @@ impl Side {
     pub(super) fn join(site: Site, brief: &Brief, shard: usize) -> Result<Self> {
         match brief {
             Brief::Download(brief) => Downloads::join(site, brief, shard).map(Self::Down),
-            Brief::Upload(brief) => Uploads::join(site, brief.if_exists).map(Self::Up),
+            Brief::Upload(brief) => Uploads::join(site, brief).map(Self::Up),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::desk::Desk;
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::SharedPace;
-use crate::job::{IfExists, UploadJob};
+use crate::job::{IfExists, UploadJob, UploadOrder};
 use crate::path::{Filter, Source};
 use crate::report::Action;
 use crate::upload;
@@ -25,6 +25,9 @@ use crate::worker::{Brief, Work};
 /// Multipart uploads in progress per job; each may hold ten thousand entity
 /// tags.
 const MULTIPART_MAX: usize = 8;
+/// Places that a file takes whose turn matters: of 256 orders at once, shards
+/// may take any first, of 32 it makes little difference.
+const ORDERED_PLACES: u32 = 8;
 /// Files whose objects are asked for at once.
 const ASKING_MAX: usize = 32;
 
@@ -48,14 +51,19 @@ pub(in crate::engine) async fn upload(
             contact,
             if_exists: job.if_exists,
             pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
+            ledger: job.ledger.clone(),
         }),
         orders,
         if_exists: job.if_exists,
         dry_run: job.dry_run,
+        places: match job.order {
+            UploadOrder::AsFound => 1,
+            UploadOrder::SmallestFirst => ORDERED_PLACES,
+        },
         multipart: Arc::new(Semaphore::new(MULTIPART_MAX)),
     };
     let mut in_parts = JoinSet::new();
-    let found = upload::plan::find(sources, filter);
+    let found = upload::plan::find(sources, filter, job.order, job.ledger);
     let planned = unless(cancel, tally, uploader.plan(found, &mut in_parts)).await;
     tally.plan_ended();
     // Multipart uploads end by themselves once the shards have stopped, and
@@ -86,6 +94,8 @@ struct Uploader<'a> {
     orders: &'a Rc<Orders>,
     if_exists: IfExists,
     dry_run: bool,
+    /// Places that a file in one request takes.
+    places: u32,
     multipart: Arc<Semaphore>,
 }
 
@@ -120,7 +130,7 @@ impl Uploader<'_> {
             return self.asked(file, in_parts).await;
         }
         if upload::plan::cut(file.stamp.bytes).parts() == 1 {
-            let place = self.orders.place().await?;
+            let place = self.orders.wide_place(self.places).await?;
             let bytes = file.stamp.bytes;
             let brief = Brief::Upload(Arc::clone(&self.brief));
             return self.orders.send(brief, Work::File(file), bytes, place);
@@ -222,7 +232,10 @@ impl Sender {
         let checks = &self.brief.contact.checks;
         let only_new = self.if_exists != IfExists::Overwrite;
         match upload::publish::in_parts(&self.desk, checks, &file, only_new, order).await {
-            Ok(verified) => self.orders.tally().done(bytes, verified),
+            Ok(verified) => {
+                self.orders.tally().done(bytes, verified);
+                file.tell(self.brief.ledger.as_deref());
+            }
             // It came while the parts were sent.
             Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {
                 self.orders.tally().undone(bytes);
