@@ -12,11 +12,12 @@ use osmo_protocol::logger::LineType;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::account::Account;
 use crate::console::Console;
 use crate::flags::Flags;
+use crate::health::{self, Health};
 use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
 use crate::local::{CommandCode, Local};
@@ -28,6 +29,7 @@ use crate::service::token::Tokens;
 use crate::service::{self, Address};
 use crate::session::Sessions;
 use crate::signal;
+use crate::trace;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::{Mover, Transferred, Transfers};
 
@@ -47,7 +49,7 @@ struct Items {
 
 /// Lives a task's life; returns why it failed, if it did.
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
-    let console = Console::new(flags.events_json);
+    let console = Console::new(flags.events_json).in_trace(trace::from_environment());
     let account = Account::new(console);
     let prepared = prepare(&flags);
     let (items, address) = match prepared {
@@ -73,6 +75,7 @@ fn prepare(flags: &Flags) -> Result<(Items, Address), Failure> {
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, _>>()?,
     };
+    health::Place::parse(&flags.health)?;
     Ok((items, Address::of(flags)?))
 }
 
@@ -94,6 +97,7 @@ struct Driver {
     local: Option<JoinHandle<()>>,
     cancel: watch::Sender<bool>,
     code: watch::Sender<CommandCode>,
+    health: Option<Health>,
 }
 
 /// A phase of transfers that is over.
@@ -129,6 +133,7 @@ impl Driver {
             local: None,
             cancel: watch::Sender::new(false),
             code: watch::Sender::new(CommandCode(None)),
+            health: None,
         }
     }
 
@@ -168,10 +173,13 @@ impl Driver {
         if let Some(orders) = self.orders_end.take() {
             self.local = Some(tokio::spawn(local.serve(orders, self.code.clone())));
         }
+        let (meters, outbox) = (self.log.meters().clone(), Arc::clone(&self.outbox));
+        self.health = Health::open(&self.flags.health, meters, outbox, self.log.console())?;
         Ok(())
     }
 
     async fn next_event(&mut self, state: &State) -> Event {
+        self.log.meters().beat();
         let due = state.deadline.map(|deadline| deadline.saturating_sub(self.account.now()));
         let due = Instant::now() + due.unwrap_or_default();
         tokio::select! {
@@ -181,6 +189,7 @@ impl Driver {
                 None => Event::Tick,
             },
             () = sleep_until(due), if state.deadline.is_some() => Event::Tick,
+            () = sleep(health::BEAT), if self.health.is_some() => Event::Tick,
         }
     }
 
@@ -199,7 +208,10 @@ impl Driver {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Enter(phase) => self.account.enter(phase),
+            Effect::Enter(phase) => {
+                self.log.meters().enter(phase);
+                self.account.enter(phase);
+            }
             Effect::StartDownload => self.transfer(Phase::Download),
             Effect::StartUpload => self.transfer(Phase::Upload),
             Effect::CancelTransfers => {

@@ -23,13 +23,16 @@ mod account;
 mod console;
 mod driver;
 mod flags;
+mod health;
 pub mod lifecycle;
 mod local;
 mod logs;
+mod meters;
 mod metrics;
 mod service;
 mod session;
 mod signal;
+mod trace;
 mod transfer;
 mod usage;
 

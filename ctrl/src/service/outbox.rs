@@ -8,6 +8,10 @@ use osmo_protocol::logger::ClientFrame;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+mod backlog;
+
+pub(crate) use backlog::Backlog;
+
 /// Bytes of frames at most, whatever the line limit allows.
 pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// How long a full outbox holds the agent up before it drops the oldest line.
@@ -39,6 +43,8 @@ struct Queue {
     /// As the last of `marks`, or of those answered.
     marked: u64,
     dropped: u64,
+    /// Dropped since the beginning of time.
+    dropped_total: u64,
     /// Full for longer than the limit: hold nobody up until there is room.
     stalled: bool,
     draining: bool,
@@ -63,6 +69,7 @@ impl Outbox {
                 marks: VecDeque::new(),
                 marked: 0,
                 dropped: 0,
+                dropped_total: 0,
                 stalled: false,
                 draining: false,
             }),
@@ -185,6 +192,7 @@ impl Queue {
         while self.is_full() {
             self.pop();
             self.dropped += 1;
+            self.dropped_total += 1;
         }
         let metric = matches!(frame, ClientFrame::Metrics(_));
         let frame = frame.encode();

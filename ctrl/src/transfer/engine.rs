@@ -94,6 +94,7 @@ impl Mover for EngineMover {
                 let io = started.io();
                 let text = format!("Transfers use {}: {}", io.driver, io.reason);
                 self.log.say(LineType::OsmoCtrl, &text);
+                self.log.meters().io_engine(io.driver, &io.reason);
                 none.insert(started)
             }
         };

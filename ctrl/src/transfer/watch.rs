@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use osmo_engine::units::bytes;
 use osmo_engine::{Error, ErrorKind, Progress, Report};
-use osmo_protocol::events::SidecarEvent;
+use osmo_protocol::events::{Phase, SidecarEvent};
 use osmo_protocol::logger::LineType;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Finished, Moving, Order, Transfers};
+use crate::meters::{Direction, RetryReason};
 
 /// Tries of one order; the original's number.
 const TRIES_MAX: u32 = 5;
@@ -36,6 +37,7 @@ pub(super) async fn follow(
                     limit.as_secs() / 60
                 );
                 transfers.log.say(line, &text);
+                transfers.log.meters().retried(RetryReason::Standstill, 1);
             }
         }
     }
@@ -64,6 +66,11 @@ async fn one(
 ) -> Option<osmo_engine::Result<Report>> {
     let limit = transfers.flags.data_timeout;
     let mut cancelled = transfers.cancelled.clone();
+    let direction = match order.phase {
+        Phase::Download => Direction::In,
+        _ => Direction::Out,
+    };
+    let mut meter = transfers.log.meters().transfer(direction, &order.url);
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last, mut moved_at, mut told_at) =
@@ -72,7 +79,9 @@ async fn one(
     loop {
         tokio::select! {
             result = &mut finished => {
-                tell(transfers, order, &moving.0.progress());
+                let progress = moving.0.progress();
+                meter.see(&progress);
+                tell(transfers, order, &progress);
                 return Some(result);
             }
             _ = ticks.tick() => {}
@@ -84,6 +93,7 @@ async fn one(
         let progress = moving.0.progress();
         if progress != last {
             (last, moved_at) = (progress, Instant::now());
+            meter.see(&progress);
             tell(transfers, order, &progress);
         }
         if told_at.elapsed() >= LINE {

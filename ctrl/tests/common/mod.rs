@@ -1,4 +1,5 @@
 //! A service and an agent, played by the test.
+#![allow(dead_code, reason = "no test file plays all of it")]
 
 use std::fs;
 use std::io::Write as _;
@@ -196,6 +197,10 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) fn start(port: u16, more: &[&str]) -> Self {
+        Self::start_with(port, more, &[])
+    }
+
+    pub(crate) fn start_with(port: u16, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let root = TempDir::new().unwrap();
         for name in ["socket", "input", "output"] {
             fs::create_dir(root.path().join(name)).unwrap();
@@ -209,6 +214,8 @@ impl Sidecar {
             .args(["-refreshToken", "token", "-terminationLog", "termination", "-events", "json"])
             .args(more)
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env_remove("TRACEPARENT")
+            .envs(variables.iter().copied())
             .current_dir(root.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
