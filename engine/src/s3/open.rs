@@ -126,6 +126,7 @@ impl<'a> Plan<'a> {
         if named.is_none()
             && self.route.endpoint.is_none()
             && let Some(found) = control.region().await
+            && found != contact.endpoint.region()
         {
             contact.endpoint = Arc::new(self.at(&found)?);
             control = SdkControl::new(&contact, self.uri.bucket(), *patience);
