@@ -211,6 +211,9 @@ impl Driver {
             Effect::Enter(phase) => {
                 self.log.meters().enter(phase);
                 self.account.enter(phase);
+                if phase == Phase::Run {
+                    self.mover.rest();
+                }
             }
             Effect::StartDownload => self.transfer(Phase::Download),
             Effect::StartUpload => self.transfer(Phase::Upload),

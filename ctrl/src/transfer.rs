@@ -86,6 +86,9 @@ pub(crate) trait Mover: Send + Sync {
     fn submit(&self, order: &Order, resume: bool) -> osmo_engine::Result<Begun>;
     /// The driver in use, empty while none was needed.
     fn driver(&self) -> String;
+    /// Nothing moves for a while: gives back what only moving needs, unless an
+    /// order is under way. The next order begins as the first did.
+    fn rest(&self) {}
 }
 
 /// A transfer under way.
