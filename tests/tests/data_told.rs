@@ -235,7 +235,7 @@ fn a_lost_acknowledgement_is_no_object_in_the_way(driver: &str) {
             assert_eq!(report["files_skipped"], 0, "{what} {policy}");
             assert_eq!(server.told(Call::GetWhole, "host").len(), 1, "{what}: it was looked at");
             let there = server.object("p/p").unwrap();
-            let ours = std::fs::read(from.path().join("p")).unwrap();
+            let ours = fs::read(from.path().join("p")).unwrap();
             assert_eq!(there.as_slice() == ours, !others, "{what} {policy}");
             assert_eq!(server.violations(), Vec::<String>::new());
         }
