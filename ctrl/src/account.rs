@@ -40,7 +40,7 @@ impl Account {
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.close();
         let at_ms = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.console.event(&SidecarEvent::Phase { phase, at_ms });
+        self.console.below().event(&SidecarEvent::Phase { phase, at_ms });
         let summary =
             PhaseSummary { phase, duration_s: 0.0, bytes: 0, files: 0, cpu_s: 0.0, verified: 0 };
         self.open = Some(Open { summary, begin: Instant::now(), cpu_s: usage::cpu_s() });

@@ -19,6 +19,7 @@ use crate::account::Account;
 use crate::console::Console;
 use crate::flags::Flags;
 use crate::guard;
+use crate::health::{self, Health};
 use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
 use crate::local::{CommandCode, Local};
@@ -31,6 +32,7 @@ use crate::service::{self, Address};
 use crate::session::Sessions;
 use crate::signal;
 use crate::state::{Memory, Saved};
+use crate::trace;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
@@ -55,7 +57,7 @@ struct Items {
 
 /// Lives a task's life; returns why it failed, if it did.
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
-    let console = Console::new(flags.events_json);
+    let console = Console::new(flags.events_json).in_trace(trace::from_environment());
     let account = Account::new(console);
     let outbox = Arc::new(Outbox::new(flags.logs_buffer));
     let log = Log::new(&flags.task, Arc::clone(&outbox), console);
@@ -114,6 +116,7 @@ struct Driver {
     local: Option<JoinHandle<()>>,
     cancel: watch::Sender<bool>,
     code: watch::Sender<CommandCode>,
+    health: Option<Health>,
 }
 
 /// A phase of transfers that is over.
@@ -152,6 +155,7 @@ impl Driver {
             local: None,
             cancel: watch::Sender::new(false),
             code,
+            health: None,
         }
     }
 
@@ -204,10 +208,13 @@ impl Driver {
             let serve = local.serve(orders, self.code.clone());
             self.local = Some(guard::spawn(self.events.clone(), Event::AgentLost, serve));
         }
+        let (meters, outbox) = (self.log.meters().clone(), Arc::clone(&self.outbox));
+        self.health = Health::open(&self.flags.health, meters, outbox, self.log.console())?;
         Ok(())
     }
 
     async fn next_event(&mut self, state: &State) -> Event {
+        self.log.meters().beat();
         let due = state.deadline.map(|deadline| deadline.saturating_sub(self.account.now()));
         let due = Instant::now() + due.unwrap_or_default();
         tokio::select! {
@@ -217,6 +224,7 @@ impl Driver {
                 None => Event::Tick,
             },
             () = sleep_until(due), if state.deadline.is_some() => Event::Tick,
+            () = sleep(health::BEAT), if self.health.is_some() => Event::Tick,
         }
     }
 
@@ -236,8 +244,10 @@ impl Driver {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Enter(phase) => {
+                self.log.meters().enter(phase);
                 self.account.enter(phase);
                 if phase == Phase::Run {
+                    self.mover.rest();
                     self.watch = Some(Watch::begin(self.transfers(), &self.items.outputs));
                 }
             }

@@ -24,14 +24,17 @@ mod console;
 mod driver;
 mod flags;
 mod guard;
+mod health;
 pub mod lifecycle;
 mod local;
 mod logs;
+mod meters;
 mod metrics;
 mod service;
 mod session;
 mod signal;
 mod state;
+mod trace;
 mod transfer;
 mod usage;
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use osmo_protocol::logger::{ClientFrame, Line, LineType, Metric, Metrics, MetricsType};
 
 use crate::console::Console;
+use crate::meters::Meters;
 use crate::service::outbox::Outbox;
 
 /// A way into the outbox; cheap to clone.
@@ -14,15 +15,21 @@ pub(crate) struct Log {
     source: Arc<str>,
     outbox: Arc<Outbox>,
     console: Console,
+    meters: Meters,
 }
 
 impl Log {
     pub(crate) fn new(source: &str, outbox: Arc<Outbox>, console: Console) -> Self {
-        Self { source: source.into(), outbox, console }
+        Self { source: source.into(), outbox, console, meters: Meters::new() }
     }
 
     pub(crate) fn console(&self) -> Console {
         self.console
+    }
+
+    /// What is counted, by everybody who has a log.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// A line as the service reads it, stamped now.

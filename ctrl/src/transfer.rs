@@ -108,6 +108,9 @@ pub(crate) trait Mover: Send + Sync {
     fn check(&self, url: &str, purpose: Purpose, config: Option<PathBuf>) -> Checked;
     /// The driver in use, empty while none was needed.
     fn driver(&self) -> String;
+    /// Nothing moves for a while: gives back what only moving needs, unless an
+    /// order is under way. The next order begins as the first did.
+    fn rest(&self) {}
 }
 
 /// A transfer under way.

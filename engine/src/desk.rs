@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::{Course, Retry, given_up};
+use crate::path;
 use crate::s3::{Completed, Control, Kept, ObjectInfo, Page, PartDone, Rung};
 use crate::tally::Tally;
 use crate::waits::Waits;
@@ -95,6 +96,18 @@ impl Desk {
     /// As [`Desk::list`].
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         self.ask(key, async || self.control.head(&self.bucket, key).await).await
+    }
+
+    /// The object that a prefix itself names, if it names one; the empty prefix
+    /// and a folder marker name none.
+    ///
+    /// # Errors
+    /// As [`Desk::list`].
+    pub async fn at(&self, prefix: &str) -> Result<Option<ObjectInfo>> {
+        if prefix.is_empty() || path::is_folder_marker(prefix) {
+            return Ok(None);
+        }
+        self.head(prefix).await
     }
 
     /// Begins a multipart upload. An answer that was lost on its way may have

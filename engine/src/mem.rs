@@ -19,10 +19,12 @@
 //! is made. Every waiter is one task, so the queue is bounded by the tasks.
 
 mod allocator;
+mod code;
 mod mapping;
 mod pool;
 
-pub use allocator::limit_arenas;
+pub use allocator::{limit_arenas, trim};
+pub use code::release_code;
 pub use pool::{Buffer, Lease, Pool};
 
 /// Bytes `start..end` of a buffer: what a send or a write takes.

@@ -25,6 +25,7 @@
 //! with `Changed`; a file's failure stops no other file. Limits:
 //! [`PARTS_MAX`], [`PART_BYTES`], [`LANES_MAX`].
 
+mod claim;
 mod content_type;
 mod parts;
 mod pick;

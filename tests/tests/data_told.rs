@@ -26,6 +26,7 @@ under_both_drivers!(
     the_region_of_the_flag_is_signed_for,
     unsigned_requests_are_unsigned,
     parts_do_not_replace_what_came_meanwhile,
+    a_lost_acknowledgement_is_no_object_in_the_way,
     a_store_without_conditions_gets_none,
 );
 
@@ -213,6 +214,31 @@ fn unsigned_requests_are_unsigned(driver: &str) {
         ends(&command(&server, driver, &list).output().unwrap(), if signed { 0 } else { 2 });
         let told = server.told(Call::List, "authorization");
         assert!(!told.is_empty() && told.iter().all(|told| told.is_some() == signed), "{told:?}");
+    }
+}
+
+/// The first answer is lost, and the next attempt meets the object of the first,
+/// or somebody else's.
+fn a_lost_acknowledgement_is_no_object_in_the_way(driver: &str) {
+    let from = tempfile::tempdir().unwrap();
+    for (what, bytes) in [("small", 100_003), ("streamed", (1 << 20) + 4_321), ("empty", 0)] {
+        tree::random_file(&from.path().join("p"), bytes, 1).unwrap();
+        for (policy, others) in [("error", false), ("skip", false), ("error", true)] {
+            let server = server(if others { &["p/p"] } else { &[] });
+            server.script(Call::Head, "p/p", [Step::Status(404, String::new())]);
+            server.script(Call::Put, "p/p", [Step::Reset(0)]);
+            let source = format!("{}/*", from.path().display());
+            let upload = ["upload", "s3://bkt/p", &source, "--if-exists", policy, "--json"];
+            let output = command(&server, driver, &upload).output().unwrap();
+            let report = ends(&output, if others { 2 } else { 0 });
+            assert_eq!(report["files"], i32::from(!others), "{what} {policy}");
+            assert_eq!(report["files_skipped"], 0, "{what} {policy}");
+            assert_eq!(server.told(Call::GetWhole, "host").len(), 1, "{what}: it was looked at");
+            let there = server.object("p/p").unwrap();
+            let ours = fs::read(from.path().join("p")).unwrap();
+            assert_eq!(there.as_slice() == ours, !others, "{what} {policy}");
+            assert_eq!(server.violations(), Vec::<String>::new());
+        }
     }
 }
 

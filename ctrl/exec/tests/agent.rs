@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// Generous: a machine under load must not fail a test.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
+/// The example of W3C Trace Context.
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 /// An agent and the folder it lives in.
 struct Agent {
     root: TempDir,
@@ -39,6 +42,7 @@ impl Agent {
             .args(["-socketPath", "data/socket/data.sock", "-userBinPath", "/osmo/usr/bin"])
             .args(args)
             .current_dir(root.path())
+            .env("TRACEPARENT", TRACE)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -155,6 +159,13 @@ fn a_command_runs_and_ends() {
     assert!(!agent.path("data/socket/handoff").exists());
     assert_eq!(fs::read_link(agent.path("output")).unwrap(), Path::new("data/output"));
     assert_eq!(agent.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn the_command_is_in_the_agent_s_trace() {
+    let agent = Agent::shell("echo $TRACEPARENT");
+    let frames = agent.begin().rest();
+    assert_eq!(text(&frames), format!("{TRACE}\n"));
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Link {
     async fn until_lost(&mut self) -> Result<(), Failure> {
         let mut socket = self.connect().await?;
         self.connections += 1;
+        self.log.meters().link_up();
         if self.connections == 1 {
             let _ = self.events.send(Event::LinkUp).await;
         } else {
@@ -138,6 +139,7 @@ impl Link {
             Ok(never) => match never {},
             Err(lost) => lost,
         };
+        self.log.meters().link_down();
         self.log.console().warn(&format!("lost the service: {}", lost.reason));
         self.outbox.rewind(lost.deaf);
         if pulse.is_proven() {

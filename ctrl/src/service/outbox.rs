@@ -14,6 +14,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+mod backlog;
+
+pub(crate) use backlog::Backlog;
+
 /// Bytes of frames at most, whatever the line limit allows.
 pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// How long a full outbox holds the agent up before it drops the oldest line.
@@ -54,6 +58,8 @@ struct Queue {
     since: Option<Instant>,
     /// Something unsent is not to wait for others.
     urgent: bool,
+    /// Dropped since the beginning of time.
+    dropped_total: u64,
     /// Full for longer than the limit: hold nobody up until there is room.
     stalled: bool,
     draining: bool,
@@ -82,6 +88,7 @@ impl Outbox {
                 stored: 0,
                 since: None,
                 urgent: false,
+                dropped_total: 0,
                 stalled: false,
                 draining: false,
             }),
@@ -248,6 +255,7 @@ impl Queue {
         while self.is_full() {
             self.pop();
             self.dropped += 1;
+            self.dropped_total += 1;
         }
         if self.unsent() == 0 {
             self.since = Some(Instant::now());

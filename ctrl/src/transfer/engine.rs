@@ -1,4 +1,5 @@
-//! The mover that is the engine; it starts with the first order.
+//! The mover that is the engine; it starts with the first order, rests while the
+//! command runs, and starts anew with the next one.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -19,11 +20,13 @@ use crate::logs::Log;
 /// What uploads take beside the command, bytes a second.
 const GENTLE_BYTES_PER_S: u64 = 64 << 20;
 
-/// The engine, once it is needed.
+/// The engine, while it is needed.
 pub(crate) struct EngineMover {
     config: EngineConfig,
     log: Log,
     engine: Mutex<Option<Engine>>,
+    /// The last one's driver.
+    driver: Mutex<&'static str>,
 }
 
 impl EngineMover {
@@ -35,7 +38,7 @@ impl EngineMover {
             access: Access::default(),
             ..EngineConfig::default()
         };
-        Self { config, log, engine: Mutex::new(None) }
+        Self { config, log, engine: Mutex::new(None), driver: Mutex::default() }
     }
 
     /// Hands `job` to the engine, which starts with the first.
@@ -48,6 +51,8 @@ impl EngineMover {
                 let io = started.io();
                 let text = format!("Transfers use {}: {}", io.driver, io.reason);
                 self.log.say(LineType::OsmoCtrl, &text);
+                self.log.meters().io_engine(io.driver, &io.reason);
+                *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = io.driver;
                 none.insert(started)
             }
         };
@@ -127,8 +132,21 @@ impl Mover for EngineMover {
     }
 
     fn driver(&self) -> String {
-        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        engine.as_ref().map(|engine| engine.io().driver.to_owned()).unwrap_or_default()
+        (*self.driver.lock().unwrap_or_else(PoisonError::into_inner)).to_owned()
+    }
+
+    fn rest(&self) {
+        if self.log.meters().transfers() > 0 {
+            return;
+        }
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Its threads end, its buffers and pools go; lines pass meanwhile. If no
+        // thread can be had it happens here.
+        let _ = std::thread::Builder::new().name("osmo-rest".to_owned()).spawn(move || {
+            drop(engine);
+            osmo_engine::mem::trim();
+            osmo_engine::mem::release_code();
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use osmo_protocol::logger::LineType;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Finished, Moving, Order, Transfers, Way};
+use crate::meters::{Direction, RetryReason};
 
 /// Tries of one order; the original's number.
 const TRIES_MAX: u32 = 5;
@@ -41,6 +42,7 @@ pub(super) async fn follow(
                     limit.as_secs() / 60
                 );
                 transfers.log.say(line, &text);
+                transfers.log.meters().retried(RetryReason::Standstill, 1);
             }
         }
     }
@@ -69,6 +71,11 @@ async fn one(
 ) -> Option<osmo_engine::Result<Report>> {
     let limit = transfers.flags.data_timeout;
     let mut cancelled = transfers.cancelled.clone();
+    let direction = match order.phase {
+        Phase::Download => Direction::In,
+        _ => Direction::Out,
+    };
+    let mut meter = transfers.log.meters().transfer(direction, &order.url);
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last, mut moved_at, mut told_at) =
@@ -77,7 +84,9 @@ async fn one(
     loop {
         tokio::select! {
             result = &mut finished => {
-                tell(transfers, order, &moving.0.progress());
+                let progress = moving.0.progress();
+                meter.see(&progress);
+                tell(transfers, order, &progress);
                 return Some(result);
             }
             _ = ticks.tick() => {}
@@ -89,6 +98,7 @@ async fn one(
         let progress = moving.0.progress();
         if progress != last {
             (last, moved_at) = (progress, Instant::now());
+            meter.see(&progress);
             tell(transfers, order, &progress);
         }
         if told_at.elapsed() >= LINE {

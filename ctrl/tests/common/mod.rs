@@ -1,4 +1,5 @@
 //! A service and an agent, played by the test.
+#![allow(dead_code, reason = "no test file plays all of it")]
 
 use std::fs;
 use std::io::Write as _;
@@ -199,6 +200,10 @@ impl Sidecar {
         Self::start_in(Self::root(), port, more)
     }
 
+    pub(crate) fn start_with(port: u16, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_all(Self::root(), port, more, variables)
+    }
+
     /// The folders of a task.
     pub(crate) fn root() -> TempDir {
         let root = TempDir::new().unwrap();
@@ -212,6 +217,10 @@ impl Sidecar {
 
     /// A sidecar of the task whose folders are in `root`.
     pub(crate) fn start_in(root: TempDir, port: u16, more: &[&str]) -> Self {
+        Self::start_all(root, port, more, &[])
+    }
+
+    fn start_all(root: TempDir, port: u16, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_osmo-ctrl"))
             .args(["-socketPath", "socket/data.sock", "-inputPath", "input/"])
             .args(["-outputPath", "output/", "-workflow", "wf-1", "-groupName", "g"])
@@ -219,6 +228,8 @@ impl Sidecar {
             .args(["-refreshToken", "token", "-terminationLog", "termination", "-events", "json"])
             .args(more)
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env_remove("TRACEPARENT")
+            .envs(variables.iter().copied())
             .current_dir(root.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -237,6 +248,10 @@ impl Sidecar {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.root.path().join("socket/data.sock")
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -1,11 +1,7 @@
 //! Part → [`Fetched`]: a GET's body into leased buffers.
 
-use std::sync::Arc;
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::SharedPace;
 use crate::mem::{Lease, Slice};
-use crate::ring::Ring;
 use crate::s3::{GetBody, GetHead, GetRequest};
 use crate::site::{Site, buffer};
 
@@ -21,7 +17,7 @@ pub struct Fetched {
 pub(super) struct Fetch<'a> {
     body: GetBody,
     lease: &'a Lease,
-    pace: Option<(Ring, Arc<SharedPace>)>,
+    site: &'a Site,
     offset: u64,
     end: u64,
     failed: Option<Error>,
@@ -31,7 +27,7 @@ impl<'a> Fetch<'a> {
     /// Asks for `[offset, end)` of an object of `object_bytes`, which `request`
     /// says in its own words.
     pub(super) async fn open(
-        site: &Site,
+        site: &'a Site,
         lease: &'a Lease,
         request: &GetRequest,
         (offset, end): (u64, u64),
@@ -52,8 +48,7 @@ impl<'a> Fetch<'a> {
                 ),
             ));
         }
-        let pace = site.pace.clone().map(|pace| (site.ring.clone(), pace));
-        Ok(Self { body, lease, pace, offset, end, failed: None })
+        Ok(Self { body, lease, site, offset, end, failed: None })
     }
 
     pub(super) fn head(&self) -> &GetHead {
@@ -118,17 +113,14 @@ impl<'a> Fetch<'a> {
 
     /// How many of `wanted` bytes may be read now; waits for the job's pace.
     async fn allowed(&self, wanted: usize) -> usize {
-        let Some((ring, pace)) = &self.pace else { return wanted };
+        let Some(pace) = &self.site.pace else { return wanted };
         let bytes = wanted.min(usize::try_from(pace.bite()).unwrap_or(usize::MAX));
-        let at = pace.take(bytes as u64, ring.now());
-        if at > ring.now() {
-            ring.sleep_until(at).await;
-        }
+        self.site.paced(bytes as u64).await;
         bytes
     }
 
     fn unused(&self, bytes: usize) {
-        if let Some((_, pace)) = &self.pace {
+        if let Some(pace) = &self.site.pace {
             pace.give_back(bytes as u64);
         }
     }

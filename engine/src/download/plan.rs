@@ -30,10 +30,7 @@ pub async fn plan(
     mut order: impl AsyncFnMut(Object) -> Result<()>,
 ) -> Result<()> {
     // The prefix may name one object; a filter speaks of what lies below it.
-    if !prefix.is_empty()
-        && !path::is_folder_marker(prefix)
-        && let Some(info) = desk.head(prefix).await?
-    {
+    if let Some(info) = desk.at(prefix).await? {
         return match object(desk, &info, path::base_name(prefix)) {
             Some(object) => order(object).await,
             None => Ok(()),

@@ -34,7 +34,7 @@ pub(super) fn is_there(folder: &Fd, path: &str) -> Result<bool> {
 ///
 /// # Errors
 /// `Exists` unless such files are skipped.
-pub(super) fn stays(if_exists: IfExists, path: &str) -> Result<Landed> {
+pub fn stays(if_exists: IfExists, path: &str) -> Result<Landed> {
     if if_exists == IfExists::Skip {
         return Ok(Landed::Skipped);
     }

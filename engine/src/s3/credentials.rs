@@ -14,12 +14,12 @@
 //! expired says which generation that was (`refuse`) and waits for a newer one
 //! (`fresh`); the source is asked once for all of them.
 //!
-//! Limits: see `Pace`.
+//! Limits: see `Cadence`.
 
 pub(super) mod ambient;
 mod renew;
 
-pub(super) use renew::Pace;
+pub(super) use renew::Cadence;
 
 use std::fmt;
 use std::future::Future;
@@ -97,12 +97,12 @@ impl CredentialsSnapshot {
     /// Credentials that `source` renews, by a task on the current runtime
     /// that ends with the last copy of the snapshot.
     pub(super) fn renewed_by(source: Arc<dyn Source>, first: Credentials) -> Self {
-        Self::renewed_at(Pace::DEFAULT, source, first)
+        Self::renewed_at(Cadence::DEFAULT, source, first)
     }
 
-    fn renewed_at(pace: Pace, source: Arc<dyn Source>, first: Credentials) -> Self {
+    fn renewed_at(cadence: Cadence, source: Arc<dyn Source>, first: Credentials) -> Self {
         let shared = Arc::new(Shared::new(Some(first)));
-        let task = tokio::spawn(renew::renew(source, Arc::clone(&shared), pace));
+        let task = tokio::spawn(renew::renew(source, Arc::clone(&shared), cadence));
         Self { shared, renewal: Some(Arc::new(Renewal(task.abort_handle()))) }
     }
 

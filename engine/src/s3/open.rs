@@ -10,7 +10,7 @@ use super::aws::{self, Variant};
 use super::checksum::{self, Checks};
 use super::control::Control;
 use super::credentials::ambient::{self, Ambient};
-use super::credentials::{CredentialsSnapshot, Pace};
+use super::credentials::{Cadence, CredentialsSnapshot};
 use super::endpoint::Endpoint;
 use super::sdk::SdkControl;
 use crate::access::{CredentialFile, Environment, Route};
@@ -126,6 +126,7 @@ impl<'a> Plan<'a> {
         if named.is_none()
             && self.route.endpoint.is_none()
             && let Some(found) = control.region().await
+            && found != contact.endpoint.region()
         {
             contact.endpoint = Arc::new(self.at(&found)?);
             control = SdkControl::new(&contact, self.uri.bucket(), *patience);
@@ -157,7 +158,7 @@ impl<'a> Plan<'a> {
             return Err(ambient::no_entry(profile));
         }
         let source = Arc::new(Ambient::new(network.clone(), patience, region));
-        let first = Pace::DEFAULT.ask(&*source).await;
+        let first = Cadence::DEFAULT.ask(&*source).await;
         let first = first.map_err(|fault| ambient::missing(profile, &fault))?;
         Ok(CredentialsSnapshot::renewed_by(source, first))
     }

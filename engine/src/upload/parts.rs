@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::desk::may_be_done;
 use crate::digest::{Algorithm, Combined};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::Retry;
@@ -12,6 +13,7 @@ use crate::part::{Cut, Part};
 use crate::ring::Fd;
 use crate::s3::{PartDone, Proof, PutRequest, Rung};
 use crate::site::{Site, buffer};
+use crate::upload::claim::claim;
 use crate::upload::send::{Sent, send};
 use crate::upload::{FileOrder, LANES_MAX, Uploads, content_type, plan, read, seal};
 
@@ -176,6 +178,8 @@ impl Lanes<'_> {
         let mut sealed = seal::seal(site, self.fd, order, &lease, part.range, rung).await?;
         read::unchanged(self.fd, order)?;
         let mut conditional = self.only_new;
+        // Whether an answer may have been lost that acknowledged the object.
+        let mut lost = false;
         let mut retry = Retry::new(site.policy);
         loop {
             // An acknowledged object that is no good is ours to replace.
@@ -215,6 +219,12 @@ impl Lanes<'_> {
                 sealed = seal::reseal(site, self.fd, order, &lease, sealed, rung).await?;
                 continue;
             }
+            if lost && self.upload.is_none() && error.kind() == ErrorKind::Exists {
+                let ours = claim(site, order, &lease, scratch, &mut sealed).await.ok_or(error)?;
+                site.tally.moved(part.range.len());
+                return Ok(ours);
+            }
+            lost |= may_be_done(&error);
             site.again(&order.key, &mut retry, false, error).await?;
         }
     }

@@ -54,10 +54,7 @@ async fn reach(desk: &Desk, prefix: &str) -> Result<()> {
 }
 
 async fn read(desk: &Desk, prefix: &str) -> Result<()> {
-    if !prefix.is_empty()
-        && !path::is_folder_marker(prefix)
-        && let Ok(Some(_)) = desk.head(prefix).await
-    {
+    if let Ok(Some(_)) = desk.at(prefix).await {
         return Ok(());
     }
     let page = desk.list(&path::listing_prefix(prefix), None, None).await?;

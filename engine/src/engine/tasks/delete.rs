@@ -57,10 +57,7 @@ struct Remover {
 
 impl Remover {
     async fn run(&self, prefix: &str, filter: &Filter, remote: &str) -> Result<()> {
-        if !prefix.is_empty()
-            && !path::is_folder_marker(prefix)
-            && let Some(info) = self.desk.head(prefix).await?
-        {
+        if let Some(info) = self.desk.at(prefix).await? {
             return self.page(vec![self.plan(info)]).await;
         }
         let below = path::listing_prefix(prefix);

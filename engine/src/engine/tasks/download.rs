@@ -124,13 +124,11 @@ async fn rehearse(
     let would = async |object: Object| {
         let path = job.local.join(&*object.path);
         let there = job.if_exists != IfExists::Overwrite && path.symlink_metadata().is_ok();
-        match (there, job.if_exists) {
-            (true, IfExists::Error) => {
-                let sentence = format!("{} is already in the destination", object.path);
-                tally.failed(&object.key, &Error::new(ErrorKind::Exists, sentence));
-            }
-            (true, _) => tally.would(Action::Skip, &object.key, object.bytes),
-            (false, _) => tally.would(Action::Download, &object.key, object.bytes),
+        let stays = there.then(|| download::publish::stays(job.if_exists, &object.path));
+        match stays.transpose() {
+            Err(error) => tally.failed(&object.key, &error),
+            Ok(Some(_)) => tally.would(Action::Skip, &object.key, object.bytes),
+            Ok(None) => tally.would(Action::Download, &object.key, object.bytes),
         }
         Ok(())
     };

@@ -29,10 +29,7 @@ pub(in crate::engine) async fn list(
 }
 
 async fn names(desk: &Desk, prefix: &str, filter: &Filter, job: &ListJob) -> Result<()> {
-    if !prefix.is_empty()
-        && !path::is_folder_marker(prefix)
-        && let Some(info) = desk.head(prefix).await?
-    {
+    if let Some(info) = desk.at(prefix).await? {
         (job.each)(listed(info));
         return Ok(());
     }

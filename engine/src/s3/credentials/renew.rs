@@ -1,6 +1,6 @@
 //! When the source is asked again, and what becomes of its answer.
 //!
-//! Limits: [`Pace::DEFAULT`]. Credentials are renewed when half of their
+//! Limits: [`Cadence::DEFAULT`]. Credentials are renewed when half of their
 //! remaining life is over, and not earlier than five minutes before its end.
 //! Whoever was refused waits a bounded time for fresh ones, and not at all
 //! where they name no end of their life: their source has nothing else to give.
@@ -17,7 +17,7 @@ use super::{Shared, Source};
 
 /// All limits on renewal.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::s3) struct Pace {
+pub(in crate::s3) struct Cadence {
     /// The longest time before expiry at which long-lived ones are renewed.
     margin_max: Duration,
     /// The least time between two questions to a source.
@@ -35,7 +35,7 @@ pub(in crate::s3) struct Pace {
     fresh_within: Duration,
 }
 
-impl Pace {
+impl Cadence {
     pub(in crate::s3) const DEFAULT: Self = Self {
         margin_max: Duration::from_secs(300),
         pause_min: Duration::from_millis(500),
@@ -73,18 +73,20 @@ impl Pace {
 }
 
 /// Renews for ever; whoever starts it ends it.
-pub(super) async fn renew(source: Arc<dyn Source>, shared: Arc<Shared>, pace: Pace) {
+pub(super) async fn renew(source: Arc<dyn Source>, shared: Arc<Shared>, cadence: Cadence) {
     let mut barren = 0;
     let mut refused_since: Option<Instant> = None;
     loop {
         match refused_since {
-            Some(_) => tokio::time::sleep(pace.after(barren).min(pace.pause_awaited_max)).await,
-            None => turn(&shared, &pace, barren).await,
+            Some(_) => {
+                tokio::time::sleep(cadence.after(barren).min(cadence.pause_awaited_max)).await
+            }
+            None => turn(&shared, &cadence, barren).await,
         }
         if !shared.is_fresh() {
             refused_since.get_or_insert_with(Instant::now);
         }
-        let answer = pace.ask(&*source).await;
+        let answer = cadence.ask(&*source).await;
         if let Err(fault) = &answer {
             // The old ones stay: they may still be good, and a refusal says
             // more to the user than this does.
@@ -94,7 +96,7 @@ pub(super) async fn renew(source: Arc<dyn Source>, shared: Arc<Shared>, pace: Pa
         let replaced = answer.is_ok_and(|credentials| shared.replace(credentials));
         barren = if replaced { 0 } else { barren + 1 };
         let nothing_else = answered && !replaced && shared.expiry().is_none();
-        let late = refused_since.is_some_and(|since| since.elapsed() >= pace.fresh_within);
+        let late = refused_since.is_some_and(|since| since.elapsed() >= cadence.fresh_within);
         if shared.is_fresh() {
             refused_since = None;
         } else if late || nothing_else {
@@ -105,9 +107,9 @@ pub(super) async fn renew(source: Arc<dyn Source>, shared: Arc<Shared>, pace: Pa
 }
 
 /// Waits until it is time to ask, or somebody was refused.
-async fn turn(shared: &Shared, pace: &Pace, barren: u32) {
-    let wait = pace.wait(shared.expiry(), SystemTime::now(), barren);
-    let earliest = Instant::now() + pace.pause_min;
+async fn turn(shared: &Shared, cadence: &Cadence, barren: u32) {
+    let wait = cadence.wait(shared.expiry(), SystemTime::now(), barren);
+    let earliest = Instant::now() + cadence.pause_min;
     let due = async {
         match wait {
             Some(wait) => tokio::time::sleep(wait).await,
@@ -169,12 +171,12 @@ mod tests {
     }
 
     fn paced(
-        pace: Pace,
+        cadence: Cadence,
         script: Vec<Result<&'static str, ()>>,
         life: Option<Duration>,
     ) -> CredentialsSnapshot {
         let source = Arc::new(Scripted(Mutex::new(script), life));
-        CredentialsSnapshot::renewed_at(pace, source, named("first", life))
+        CredentialsSnapshot::renewed_at(cadence, source, named("first", life))
     }
 
     fn snapshot(
@@ -184,7 +186,7 @@ mod tests {
         paced(FAST, script, life)
     }
 
-    const FAST: Pace = Pace {
+    const FAST: Cadence = Cadence {
         margin_max: Duration::from_secs(300),
         pause_min: Duration::from_millis(1),
         pause_failed: Duration::from_millis(1),
@@ -208,7 +210,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let left = |ms: u64, barren| {
             let expiry = Some(now + Duration::from_millis(ms));
-            Pace::DEFAULT.wait(expiry, now, barren).unwrap().as_millis()
+            Cadence::DEFAULT.wait(expiry, now, barren).unwrap().as_millis()
         };
         assert_eq!(left(3_600_000, 0), 3_300_000);
         assert_eq!(left(600_000, 0), 300_000);
@@ -218,7 +220,7 @@ mod tests {
         assert_eq!(left(0, 0), 1_000);
         assert_eq!(left(0, 3), 4_000);
         assert_eq!(left(0, 99), 30_000);
-        assert_eq!(Pace::DEFAULT.wait(None, now, 0), None);
+        assert_eq!(Cadence::DEFAULT.wait(None, now, 0), None);
     }
 
     #[test]
@@ -250,8 +252,8 @@ mod tests {
     #[test]
     fn a_source_that_stays_down_is_given_up() {
         run(async {
-            let pace = Pace { fresh_within: Duration::ZERO, ..FAST };
-            let snapshot = paced(pace, vec![Err(())], Some(Duration::from_secs(3_600)));
+            let cadence = Cadence { fresh_within: Duration::ZERO, ..FAST };
+            let snapshot = paced(cadence, vec![Err(())], Some(Duration::from_secs(3_600)));
             snapshot.refuse(snapshot.current().generation);
             assert!(!snapshot.fresh().await);
             // Nobody waits twice for what is known not to come.

@@ -1,5 +1,6 @@
 //! Objects out of a store, in batches and one by one.
 
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::{Delete, Error as Refused, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,16 +65,13 @@ impl SdkControl {
         let (client, signed) = self.client();
         let request = client.delete_object().bucket(bucket).key(key);
         let answer = request.set_request_payer(self.payer()).send().await;
-        match answer.map_err(|fault| self.outcome.error(fault, subject, &signed)) {
-            Ok(_) => Ok(()),
-            // Some stores say so; what matters is that it is gone. A bucket
-            // that is not there is something else.
-            Err(gone) if gone.kind() == ErrorKind::NotFound && !says_no_bucket(&gone) => Ok(()),
-            Err(fault) => Err(fault),
+        let Err(fault) = answer else { return Ok(()) };
+        // Some stores say that there is no object; what matters is that it is
+        // gone. A bucket that is not there is something else.
+        let is_bucket = fault.code() == Some("NoSuchBucket");
+        match self.outcome.error(fault, subject, &signed) {
+            gone if gone.kind() == ErrorKind::NotFound && !is_bucket => Ok(()),
+            error => Err(error),
         }
     }
-}
-
-fn says_no_bucket(error: &Error) -> bool {
-    error.to_string().contains("NoSuchBucket")
 }
