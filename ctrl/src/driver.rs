@@ -92,6 +92,7 @@ struct Driver {
     orders_end: Option<mpsc::Receiver<Frame>>,
     /// The agent's connection.
     local: Option<JoinHandle<()>>,
+    sessions: Option<Sessions>,
     cancel: watch::Sender<bool>,
     code: watch::Sender<CommandCode>,
 }
@@ -127,6 +128,7 @@ impl Driver {
             orders,
             orders_end: Some(orders_end),
             local: None,
+            sessions: None,
             cancel: watch::Sender::new(false),
             code: watch::Sender::new(CommandCode(None)),
         }
@@ -157,14 +159,14 @@ impl Driver {
         let outbox = Arc::clone(&self.outbox);
         let network = service::network(flags)?;
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
-        let (rsync, rsync_runs) = watch::channel(false);
-        let agent = Agent::new(self.orders.clone(), rsync_runs);
+        let (agent, answers) = Agent::new(&self.orders, flags.exec_timeout);
         let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
+        self.sessions = Some(sessions.clone());
         let means = Means { network, tokens, sessions };
         let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
         tokio::spawn(link.run());
         signal::listen(events.clone())?;
-        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?;
+        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, answers)?;
         if let Some(orders) = self.orders_end.take() {
             self.local = Some(tokio::spawn(local.serve(orders, self.code.clone())));
         }
@@ -251,6 +253,9 @@ impl Driver {
     }
 
     async fn finish(self, state: State) -> Result<(), Failure> {
+        if let Some(sessions) = &self.sessions {
+            sessions.shutdown().await;
+        }
         // No more orders: the connection ends with the last one written.
         drop(self.orders);
         if let Some(local) = self.local {

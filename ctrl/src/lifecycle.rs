@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
+use osmo_protocol::socket::AgentState;
 
 /// How long the command may take to end once it was asked to.
 pub const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -73,6 +74,8 @@ pub enum Event {
     Restart,
     /// The command was stopped in order to be started again.
     CommandStopped,
+    /// Where the command is, from an agent that dialled (again).
+    AgentState(AgentState),
     /// Every output is in the store.
     OutputsSaved,
     /// An output is not.
