@@ -221,6 +221,10 @@ impl Sidecar {
         self.root.path().join("socket/data.sock")
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let killed = Command::new("sh").args(["-c", "kill -$0 $1", name, &id]).status().unwrap();
