@@ -81,7 +81,8 @@ impl Pod {
         self.sidecar.signal("TERM");
         let (code, told, _) =
             tokio::task::spawn_blocking(move || self.sidecar.end()).await.unwrap();
-        assert_eq!(code, Some(0), "{told}");
+        // An eviction has a code of its own; a crash or a hang has none.
+        assert!(told.contains("was asked to stop"), "{code:?} {told}");
     }
 }
 

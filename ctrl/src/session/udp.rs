@@ -100,7 +100,7 @@ impl Flows {
         if let Some(flow) = self.flows.get(&source) {
             flow.used_ms.store(since_ms(self.begin), Relaxed);
             // Nobody may listen, or the datagram is too long: as with datagrams.
-            let _ = flow.socket.try_send(datagram);
+            let _ = flow.socket.send(datagram).await;
         }
     }
 
