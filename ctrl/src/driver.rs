@@ -114,6 +114,7 @@ struct Driver {
     orders_end: Option<mpsc::Receiver<Frame>>,
     /// The agent's connection.
     local: Option<JoinHandle<()>>,
+    sessions: Option<Sessions>,
     cancel: watch::Sender<bool>,
     code: watch::Sender<CommandCode>,
     health: Option<Health>,
@@ -153,6 +154,7 @@ impl Driver {
             orders,
             orders_end: Some(orders_end),
             local: None,
+            sessions: None,
             cancel: watch::Sender::new(false),
             code,
             health: None,
@@ -194,15 +196,15 @@ impl Driver {
         let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
         let outbox = Arc::clone(&self.outbox);
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
-        let (rsync, rsync_runs) = watch::channel(false);
-        let agent = Agent::new(self.orders.clone(), rsync_runs);
+        let (agent, answers) = Agent::new(&self.orders, flags.exec_timeout);
         tokio::spawn(tell_stored(outbox.stored(), agent.clone()));
         let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
+        self.sessions = Some(sessions.clone());
         let means = Means { network, tokens, sessions };
         let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
         guard::spawn(events.clone(), Event::LinkLost, link.run());
         signal::listen(events.clone())?;
-        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, rsync)?
+        let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, answers)?
             .remembering(self.memory.saved().token.clone());
         if let Some(orders) = self.orders_end.take() {
             let serve = local.serve(orders, self.code.clone());
@@ -321,6 +323,9 @@ impl Driver {
     }
 
     async fn finish(self, state: State) -> Result<(), Failure> {
+        if let Some(sessions) = &self.sessions {
+            sessions.shutdown().await;
+        }
         // No more orders: the connection ends with the last one written.
         drop(self.orders);
         if let Some(local) = self.local {

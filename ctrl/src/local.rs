@@ -7,6 +7,7 @@
 
 pub(crate) mod agent;
 mod greet;
+mod terminal;
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,11 +20,16 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::lifecycle::{Event, Failure};
 use crate::logs::Log;
+use agent::Answers;
 use greet::{Frames, Main};
+
+/// Connections that have not said yet who they are; more wait in the kernel.
+const GREETINGS_MAX: usize = 16;
 
 /// The listening socket and the token that opens it.
 pub(crate) struct Local {
@@ -32,7 +38,7 @@ pub(crate) struct Local {
     limit: Duration,
     log: Log,
     events: mpsc::Sender<Event>,
-    rsync: tokio::sync::watch::Sender<bool>,
+    answers: Answers,
 }
 
 /// How the command ended, as far as the agent told.
@@ -46,7 +52,7 @@ impl Local {
         limit: Duration,
         log: Log,
         events: mpsc::Sender<Event>,
-        rsync: tokio::sync::watch::Sender<bool>,
+        answers: Answers,
     ) -> Result<Self, Failure> {
         use std::os::unix::fs::PermissionsExt as _;
         let failed = |what: &str, error: std::io::Error| {
@@ -64,7 +70,7 @@ impl Local {
         let listener = UnixListener::bind(socket).map_err(|error| failed("create", error))?;
         let mode = std::fs::Permissions::from_mode(layout::MODE_SHARED);
         std::fs::set_permissions(socket, mode).map_err(|error| failed("open", error))?;
-        Ok(Self { listener, token, limit, log, events, rsync })
+        Ok(Self { listener, token, limit, log, events, answers })
     }
 
     /// Knows the token also after the agent has deleted it.
@@ -98,7 +104,7 @@ impl Local {
         tokio::select! {
             () = self.relay(frames, code) => {}
             () = write(writer, orders) => {}
-            () = self.turn_away() => {}
+            () = self.later_connections() => {}
         }
     }
 
@@ -126,11 +132,26 @@ impl Local {
         }
     }
 
-    /// There is one agent; whoever comes later leaves.
-    async fn turn_away(&self) {
+    /// There is one agent; whoever comes later brings a terminal, or leaves.
+    async fn later_connections(&self) {
+        let mut greetings = JoinSet::new();
         loop {
-            if self.listener.accept().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::select! {
+                accepted = self.listener.accept(), if greetings.len() < GREETINGS_MAX => {
+                    let Ok((stream, _)) = accepted else {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    };
+                    let token = self.token.clone();
+                    let greeting = async move { greet::greet_terminal(stream, token.as_deref()).await };
+                    greetings.spawn(greeting);
+                }
+                Some(Ok(greeted)) = greetings.join_next(), if !greetings.is_empty() => match greeted {
+                    Ok((session, terminal)) => self.answers.terminal(session, terminal),
+                    Err(reason) => {
+                        self.log.console().warn(&format!("turned a connection away: {reason}"));
+                    }
+                }
             }
         }
     }
@@ -153,8 +174,10 @@ impl Local {
             Frame::MessageErr(line) => self.log.relay(LineType::Stderr, &line).await,
             Frame::MessageOps(line) => self.log.relay(LineType::OsmoCtrl, &line).await,
             Frame::UserRsyncStatus { running } => {
-                self.rsync.send_replace(running);
+                self.answers.rsync(running);
             }
+            Frame::PortReady { port } => self.answers.port(port, true),
+            Frame::PortRefused { port } => self.answers.port(port, false),
             Frame::UserStopFinished => {
                 let _ = self.events.send(Event::CommandStopped).await;
             }

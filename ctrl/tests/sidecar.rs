@@ -1,6 +1,7 @@
 //! The real program between a service and an agent played by the test.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)]
 mod common;
 
 use common::{Agent, Mood, Seen, Service, Sidecar, TOKEN};

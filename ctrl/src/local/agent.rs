@@ -1,50 +1,174 @@
 //! What the sidecar can ask of the agent, for everybody who asks.
+//!
+//! [`Agent`] asks, [`Answers`] is the connection's side of the same table: who
+//! waits for which terminal and which port. An asker that gives up leaves no
+//! entry behind.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use osmo_protocol::socket::Frame;
-use tokio::net::UnixStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+pub(crate) use super::terminal::Terminal;
+
+/// How long the agent may think about a port.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why there is no answer, for people.
 #[derive(Debug)]
 pub(crate) struct NoAnswer(pub(crate) String);
 
-/// The agent; clones share it. Before it is connected, everything is refused.
+/// The agent; clones share it. Before it is connected, nothing is answered.
 #[derive(Clone)]
 pub(crate) struct Agent {
-    orders: mpsc::Sender<Frame>,
-    rsync: watch::Receiver<bool>,
+    /// Weak: the connection ends once the driver gives no more orders.
+    orders: mpsc::WeakSender<Frame>,
+    waiting: Waiting,
+    terminal_limit: Duration,
+}
+
+/// Where the connection puts what the agent answered.
+#[derive(Debug)]
+pub(crate) struct Answers(Waiting);
+
+#[derive(Clone, Debug, Default)]
+struct Waiting(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    rsync: bool,
+    next_session: u64,
+    terminals: HashMap<u64, oneshot::Sender<Terminal>>,
+    ports: HashMap<u16, Vec<oneshot::Sender<bool>>>,
+    /// It never answered a probe: an agent that does not know them.
+    knows_no_probes: bool,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Agent {
-    pub(crate) fn new(orders: mpsc::Sender<Frame>, rsync: watch::Receiver<bool>) -> Self {
-        Self { orders, rsync }
+    /// `terminal_limit` bounds the wait for a terminal's connection.
+    pub(crate) fn new(orders: &mpsc::Sender<Frame>, terminal_limit: Duration) -> (Self, Answers) {
+        let waiting = Waiting::default();
+        let agent = Self { orders: orders.downgrade(), waiting: waiting.clone(), terminal_limit };
+        (agent, Answers(waiting))
     }
 
     /// Sends `frame`; false when the agent reads nothing.
     pub(crate) fn order(&self, frame: Frame) -> bool {
-        self.orders.try_send(frame).is_ok()
+        self.orders.upgrade().is_some_and(|orders| orders.try_send(frame).is_ok())
+    }
+
+    /// Sends `frame` once there is room.
+    async fn order_patiently(&self, frame: Frame) -> Result<(), NoAnswer> {
+        let gone = || NoAnswer("the task is over".to_owned());
+        let orders = self.orders.upgrade().ok_or_else(gone)?;
+        orders.send(frame).await.map_err(|_| gone())
     }
 
     /// A terminal that runs `command`: raw bytes both ways.
-    #[expect(dead_code, reason = "sessions come next")]
-    pub(crate) async fn terminal(&self, command: &str) -> Result<UnixStream, NoAnswer> {
-        Err(NoAnswer(format!("no terminal for {command} yet")))
+    pub(crate) async fn terminal(&self, command: &str) -> Result<Terminal, NoAnswer> {
+        let (sender, receiver) = oneshot::channel();
+        let session = {
+            let mut table = self.waiting.lock();
+            table.next_session += 1;
+            let session = table.next_session;
+            table.terminals.insert(session, sender);
+            session
+        };
+        let _leave = Leave { waiting: &self.waiting, session };
+        let limit = self.terminal_limit;
+        let asked = async {
+            let command = command.to_owned();
+            self.order_patiently(Frame::UserExecStart { command, session: Some(session) }).await?;
+            receiver.await.map_err(|_| NoAnswer("the task opened no terminal".to_owned()))
+        };
+        timeout(limit, asked).await.unwrap_or_else(|_| {
+            let seconds = limit.as_secs();
+            Err(NoAnswer(format!("the task opened no terminal within {seconds} s (-execTimeout)")))
+        })
     }
 
-    /// Whether somebody listens at `port`.
-    #[expect(dead_code, reason = "sessions come next")]
+    /// Whether somebody listens at `port`. An agent that does not answer leaves
+    /// it to be found out.
     pub(crate) async fn probe(&self, port: u16) -> Result<(), NoAnswer> {
-        Err(NoAnswer(format!("no probe of port {port} yet")))
+        let (sender, receiver) = oneshot::channel();
+        let is_first = {
+            let mut table = self.waiting.lock();
+            if table.knows_no_probes {
+                return Ok(());
+            }
+            let askers = table.ports.entry(port).or_default();
+            askers.push(sender);
+            askers.len() == 1
+        };
+        let asked = async {
+            if is_first {
+                // A task of its own: the others wait for it as well.
+                let agent = self.clone();
+                tokio::spawn(
+                    async move { agent.order_patiently(Frame::PortForward { port }).await },
+                );
+            }
+            receiver.await.ok()
+        };
+        match timeout(PROBE_LIMIT, asked).await {
+            Ok(Some(false)) => Err(NoAnswer(format!("nobody listens at port {port}"))),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let mut table = self.waiting.lock();
+                table.ports.remove(&port);
+                table.knows_no_probes = true;
+                Ok(())
+            }
+        }
     }
 
     /// Whether the rsync daemon runs.
-    #[expect(dead_code, reason = "sessions come next")]
     pub(crate) fn rsync_runs(&self) -> bool {
-        *self.rsync.borrow()
+        self.waiting.lock().rsync
     }
 
     /// So many more lines of the agent need not be kept.
     pub(crate) fn stored(&self, lines: u64) {
         self.order(Frame::LinesStored { lines });
+    }
+}
+
+/// Takes a terminal off the table when its asker is gone.
+struct Leave<'a> {
+    waiting: &'a Waiting,
+    session: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().terminals.remove(&self.session);
+    }
+}
+
+impl Answers {
+    pub(super) fn rsync(&self, runs: bool) {
+        self.0.lock().rsync = runs;
+    }
+
+    /// Hands the connection to whoever waits for it; else it is closed.
+    pub(super) fn terminal(&self, session: u64, terminal: Terminal) {
+        if let Some(asker) = self.0.lock().terminals.remove(&session) {
+            let _ = asker.send(terminal);
+        }
+    }
+
+    pub(super) fn port(&self, port: u16, ready: bool) {
+        for asker in self.0.lock().ports.remove(&port).unwrap_or_default() {
+            let _ = asker.send(ready);
+        }
     }
 }

@@ -8,6 +8,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use super::terminal::Terminal;
+
 const GREETING_LIMIT: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 32 << 10;
 
@@ -33,6 +35,10 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    fn new(stream: OwnedReadHalf) -> Self {
+        Self { stream, decoder: Decoder::default(), buffer: vec![0; READ_BYTES] }
+    }
+
     /// The next frame; `None` at the end of the connection. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
@@ -47,26 +53,58 @@ impl Frames {
     }
 }
 
-/// Checks a new connection; the error says why it is turned away.
+/// Checks the connection that is to be the main one; the error says why it is
+/// turned away.
 pub(crate) async fn greet(stream: UnixStream, token: Option<&str>) -> Result<Main, String> {
-    let who = match stream.peer_cred() {
-        Ok(cred) => format!("uid {}", cred.uid()),
-        Err(error) => return Err(format!("its credentials are unknown: {error}")),
-    };
+    let who = who(&stream)?;
     let (reader, writer) = stream.into_split();
-    let decoder = Decoder::default();
-    let mut frames = Frames { stream: reader, decoder, buffer: vec![0; READ_BYTES] };
+    let mut frames = Frames::new(reader);
     if let Some(token) = token {
-        match timeout(GREETING_LIMIT, frames.next()).await {
-            Ok(Ok(Some(Frame::Hello { token: shown, .. }))) if is_same(&shown, token) => {}
-            Ok(Ok(Some(Frame::Hello { .. }))) => return Err(format!("{who} has another token")),
-            Ok(Ok(Some(_))) => return Err(format!("{who} did not say Hello first")),
-            Ok(Ok(None)) => return Err(format!("{who} left without a word")),
-            Ok(Err(error)) => return Err(format!("{who}: {error}")),
-            Err(_) => return Err(format!("{who} said nothing")),
+        match hello(&mut frames, Some(token), &who).await? {
+            None => {}
+            Some(_) => return Err(format!("{who} brings a terminal that nobody asked for")),
         }
     }
     Ok(Main { frames, writer })
+}
+
+/// Checks a later connection: the terminal that it carries, and its stream.
+pub(crate) async fn greet_terminal(
+    stream: UnixStream,
+    token: Option<&str>,
+) -> Result<(u64, Terminal), String> {
+    let who = who(&stream)?;
+    let (reader, writer) = stream.into_split();
+    let mut frames = Frames::new(reader);
+    let Some(session) = hello(&mut frames, token, &who).await? else {
+        return Err(format!("{who} wants to be the agent, and there is one"));
+    };
+    let rest = frames.decoder.into_rest();
+    let stream = frames.stream.reunite(writer).map_err(|error| error.to_string())?;
+    Ok((session, Terminal::new(stream, rest)))
+}
+
+fn who(stream: &UnixStream) -> Result<String, String> {
+    match stream.peer_cred() {
+        Ok(cred) => Ok(format!("uid {}", cred.uid())),
+        Err(error) => Err(format!("its credentials are unknown: {error}")),
+    }
+}
+
+/// Reads `Hello` and compares the token, where there is one.
+async fn hello(frames: &mut Frames, token: Option<&str>, who: &str) -> Result<Option<u64>, String> {
+    match timeout(GREETING_LIMIT, frames.next()).await {
+        Ok(Ok(Some(Frame::Hello { token: shown, session }))) => {
+            match token.is_none_or(|token| is_same(&shown, token)) {
+                true => Ok(session),
+                false => Err(format!("{who} has another token")),
+            }
+        }
+        Ok(Ok(Some(_))) => Err(format!("{who} did not say Hello first")),
+        Ok(Ok(None)) => Err(format!("{who} left without a word")),
+        Ok(Err(error)) => Err(format!("{who}: {error}")),
+        Err(_) => Err(format!("{who} said nothing")),
+    }
 }
 
 /// Compares without telling by its duration where the difference is.

@@ -1,6 +1,6 @@
 //! The connection: dials, carries, judges, dials again.
 
-mod dial;
+pub(crate) mod dial;
 mod pulse;
 
 use std::sync::Arc;

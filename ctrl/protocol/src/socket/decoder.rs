@@ -70,6 +70,11 @@ impl Decoder {
         Ok(None)
     }
 
+    /// What came after the last object taken: the stream is no longer JSON.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.split_off(self.start)
+    }
+
     /// Whether `byte` ends the object.
     fn closes(&mut self, byte: u8) -> bool {
         if self.in_string {
