@@ -1,147 +1,17 @@
 //! The real program against a sidecar played by the test.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod play;
+
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use osmo_protocol::socket::{Decoder, Frame};
+use osmo_protocol::socket::Frame;
+use play::{Agent, WATCHDOG, err, failed, out, text};
 use tempfile::TempDir;
-
-/// Generous: a machine under load must not fail a test.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// An agent and the folder it lives in.
-struct Agent {
-    root: TempDir,
-    child: Child,
-}
-
-/// The test's end of the socket.
-struct Sidecar {
-    stream: UnixStream,
-    decoder: Decoder,
-}
-
-impl Agent {
-    /// Starts the agent; the sidecar need not listen yet.
-    fn start(args: &[&str]) -> Self {
-        let root = TempDir::new().unwrap();
-        for name in ["data/socket", "data/output", "data/input"] {
-            fs::create_dir_all(root.path().join(name)).unwrap();
-        }
-        fs::write(root.path().join("data/socket/handoff"), "0123456789abcdef").unwrap();
-        fs::write(root.path().join("count.sh"), "#!/bin/sh\necho bound\n").unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
-            .args(["-socketPath", "data/socket/data.sock", "-userBinPath", "/osmo/usr/bin"])
-            .args(args)
-            .current_dir(root.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { root, child }
-    }
-
-    fn shell(script: &str) -> Self {
-        Self::start(&["-commands", "sh", "-commands", "-c", "-args", script])
-    }
-
-    /// Listens, and takes the agent's greeting.
-    fn accept(&self) -> Sidecar {
-        let listener = UnixListener::bind(self.path("data/socket/data.sock")).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(WATCHDOG)).unwrap();
-        let mut sidecar = Sidecar { stream, decoder: Decoder::default() };
-        assert_eq!(
-            sidecar.next(),
-            Some(Frame::Hello { token: "0123456789abcdef".into(), session: None })
-        );
-        sidecar
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.root.path().join(name)
-    }
-
-    /// Accepts and starts the command.
-    fn begin(&self) -> Sidecar {
-        let mut sidecar = self.accept();
-        let output_folder = self.path("data/output/").to_str().unwrap().to_owned();
-        sidecar.send(&Frame::ExecStart { output_folder });
-        sidecar
-    }
-
-    /// Waits for the end; the code, and what the agent said on its own log.
-    fn end(mut self) -> (Option<i32>, String) {
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if begin.elapsed() > WATCHDOG {
-                let _ = self.child.kill();
-                panic!("the agent does not end");
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        let mut told = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-        (status.code(), told)
-    }
-}
-
-impl Sidecar {
-    fn send(&mut self, frame: &Frame) {
-        self.stream.write_all(&frame.encode()).unwrap();
-    }
-
-    fn next(&mut self) -> Option<Frame> {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(frame) = self.decoder.frame().unwrap() {
-                return Some(frame);
-            }
-            match self.stream.read(&mut buffer).unwrap() {
-                0 => return None,
-                count => self.decoder.push(&buffer[..count]),
-            }
-        }
-    }
-
-    fn rest(&mut self) -> Vec<Frame> {
-        std::iter::from_fn(|| self.next()).collect()
-    }
-
-    fn wait_for(&mut self, line: &str) {
-        while self.next().expect("the line comes before the end") != out(line) {}
-    }
-}
-
-fn out(line: &str) -> Frame {
-    Frame::MessageOut(line.into())
-}
-
-fn err(line: &str) -> Frame {
-    Frame::MessageErr(line.into())
-}
-
-fn failed(told: &str, code: i32) -> Frame {
-    Frame::ExecFailed { message: format!("Command failed with error: {told}\n"), code: Some(code) }
-}
-
-/// The stdout text of `frames`, as the command wrote it.
-fn text(frames: &[Frame]) -> String {
-    let lines = frames.iter().filter_map(|frame| match frame {
-        Frame::MessageOut(line) => Some(format!("{line}\n")),
-        _ => None,
-    });
-    lines.collect()
-}
 
 #[test]
 fn a_command_runs_and_ends() {
@@ -208,10 +78,11 @@ fn without_a_start_nothing_runs() {
     assert_eq!(sidecar.rest(), []);
     assert_eq!(agent.end(), (Some(0), String::new()));
 
-    let agent = Agent::shell("echo never");
+    let agent = Agent::start(&["-sidecarTimeout", "0", "-commands", "true"]);
     drop(agent.accept());
-    let told = "osmo-exec: the sidecar went away before the start\n";
-    assert_eq!(agent.end(), (Some(2), told.into()));
+    let (code, told) = agent.end();
+    assert_eq!(code, Some(2));
+    assert!(told.ends_with("osmo-exec: the sidecar went away before the start\n"), "{told}");
 }
 
 #[test]
@@ -286,7 +157,9 @@ fn stop_reaches_the_command() {
 
 #[test]
 fn the_command_outlives_the_sidecar() {
-    let agent = Agent::shell("echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4");
+    let script = "echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4";
+    let agent =
+        Agent::start(&["-sidecarTimeout", "1", "-commands", "sh", "-args", "-c", "-args", script]);
     let mut sidecar = agent.begin();
     sidecar.wait_for("ready");
     drop(sidecar);
