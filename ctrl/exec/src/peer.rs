@@ -122,6 +122,7 @@ impl Talk {
         let (reader, mut writer) = stream.into_split();
         let mut inbox = Inbox::new(reader);
         let (begin, mut full_since) = (Instant::now(), None);
+        self.tell_spilled();
         let mut out = self.greeting();
         let mut written = 0;
         loop {
@@ -180,9 +181,14 @@ impl Talk {
     /// The sidecar is there for good: it spoke, or stayed.
     fn is_back(&mut self) {
         self.backoff = Backoff::default();
-        if self.away.take().is_some() && self.spilled > 0 {
-            let lines = std::mem::take(&mut self.spilled);
-            self.kept.push(Frame::MessageOps(format!(
+        self.away = None;
+    }
+
+    /// The new sidecar is told, before all lines, how many it does not get.
+    fn tell_spilled(&mut self) {
+        let lines = std::mem::take(&mut self.spilled);
+        if lines > 0 {
+            self.kept.push_first(Frame::MessageOps(format!(
                 "osmo-ctrl was away: {lines} lines are in this container's own log instead"
             )));
         }

@@ -60,6 +60,12 @@ impl Kept {
         self.unsent.push_back(frame);
     }
 
+    /// Before everything that is not sent.
+    pub(super) fn push_first(&mut self, line: Frame) {
+        self.bytes += line_bytes(&line).unwrap_or(0);
+        self.unsent.push_front(line);
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.unsent.len() + self.unstored.len() >= LINES_MAX || self.bytes >= BYTES_MAX
     }

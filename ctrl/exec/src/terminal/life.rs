@@ -49,7 +49,8 @@ async fn connect(session: Option<u64>, shared: &Shared) -> std::io::Result<UnixS
     let mut stream = timeout(DIAL_LIMIT, UnixStream::connect(&shared.socket)).await??;
     if session.is_some() {
         let hello = Frame::Hello { token: shared.token.clone(), session };
-        stream.write_all(&hello.encode()).await?;
+        // Without its newline: what follows is the terminal's.
+        stream.write_all(hello.encode().trim_ascii_end()).await?;
     }
     Ok(stream)
 }

@@ -6,6 +6,7 @@ pub mod term;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,12 +38,18 @@ pub struct Sidecar {
 impl Agent {
     /// Starts the agent; the sidecar need not listen yet.
     pub fn start(args: &[&str]) -> Self {
+        Self::prepared(args, |_| {})
+    }
+
+    /// The same in a folder that `prepare` has seen.
+    pub fn prepared(args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let root = TempDir::new().unwrap();
         for name in ["data/socket", "data/output", "data/input"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
         fs::write(root.path().join("data/socket/handoff"), TOKEN).unwrap();
         fs::write(root.path().join("count.sh"), "#!/bin/sh\necho bound\n").unwrap();
+        prepare(root.path());
         let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
             .args(["-socketPath", "data/socket/data.sock", "-userBinPath", "/osmo/usr/bin"])
             .args(["-historyFilePath", "history", "-cliAutoCompleteScriptPath", "complete.bash"])

@@ -36,8 +36,6 @@ impl Sidecar {
             decoder.push(&byte);
         };
         assert_eq!(hello, Frame::Hello { token: TOKEN.into(), session: Some(session) });
-        // The newline behind it.
-        term.stream.read_exact(&mut [0]).unwrap();
         term.send(&size.encode());
         term
     }
