@@ -2,7 +2,10 @@
 //! means and does it. The loop never waits for the sidecar, which may wait for
 //! the loop.
 
+mod deeds;
 mod finish;
+mod last;
+mod orders;
 mod signals;
 
 use std::collections::VecDeque;
@@ -17,23 +20,19 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::command::{Running, StartError};
 use crate::flags::Flags;
-use crate::machine::{Effect, Event, State};
+use crate::machine::{Event, State};
 use crate::peer::{FRAMES_QUEUED_MAX, Order, Peer};
 use crate::probe::Probes;
 use crate::reaper::{Ended, Process, Reaper};
 use crate::terminal::Terminals;
-use crate::{complain, dial, orphans, prepare, stream, tree};
-use finish::Finish;
+use crate::{complain, dial, orphans, prepare};
 use signals::{Signals, Stop};
 
 /// The code of an agent whose sidecar went away before the start.
 pub(crate) const GONE: u8 = USAGE_EXIT;
 /// Orders that wait for the loop.
 const ORDERS_QUEUED_MAX: usize = 64;
-/// Own frames that wait for the connection; further answers are dropped.
-const OUTBOX_MAX: usize = 256;
 
 /// Runs until the command has ended; returns the exit code.
 pub(crate) async fn run(flags: &Flags, stage: &[OsString]) -> u8 {
@@ -179,158 +178,4 @@ impl<'a> Agent<'a> {
         }
         code
     }
-
-    fn obey(&mut self, order: Order) {
-        let frame = match order {
-            Order::Frame(frame) => frame,
-            Order::Gone => return self.happen(Event::SidecarGone),
-        };
-        match frame {
-            Frame::ExecStart { output_folder } => {
-                self.output_folder = output_folder.into();
-                self.happen(Event::Start);
-            }
-            Frame::CtrlFailed => self.happen(Event::CtrlFailed),
-            Frame::Terminate => self.happen(Event::Terminate),
-            Frame::UserStop => self.happen(Event::Stop),
-            Frame::UserStart => self.happen(Event::Resume),
-            Frame::UserExecStart { command, session } => self.open_terminal(command, session),
-            Frame::PortForward { port } => {
-                let answer = self.probes.ask(port);
-                answer.into_iter().for_each(|frame| self.tell(frame));
-            }
-            _ => {}
-        }
-    }
-
-    fn open_terminal(&mut self, command: String, session: Option<u64>) {
-        let sentence = match &mut self.terminals {
-            Some(terminals) => terminals.open(command, session).err(),
-            None => Some("a terminal was refused: the task's command has ended".to_owned()),
-        };
-        if let Some(sentence) = sentence {
-            self.tell(Frame::MessageOps(sentence));
-            if let Some(session) = session {
-                let code = crate::command::NOT_EXECUTABLE.into();
-                self.tell(Frame::TerminalEnded { session, code });
-            }
-        }
-    }
-
-    fn happen(&mut self, event: Event) {
-        let (state, effects) = self.state.step(event);
-        self.state = state;
-        self.told_state.send_replace(state.told());
-        for effect in effects {
-            self.perform(effect);
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Start => self.start(),
-            Effect::Signal(signal) => {
-                if let Some(command) = &self.command {
-                    command.signal_group(signal);
-                }
-            }
-            Effect::TellStopped => self.tell(Frame::UserStopFinished),
-            Effect::Finish => self.finish(),
-            Effect::FinishBy(signal) => {
-                self.ended = Ended::signal(signal as i32);
-                self.finish();
-            }
-            Effect::Exit(code) => {
-                if code == GONE && self.state == State::Ended {
-                    complain("the sidecar went away before the start");
-                }
-                self.exit = Some(Exit::Now(code));
-            }
-            Effect::Abandon => self.exit = Some(Exit::Now(self.ended.code)),
-        }
-    }
-
-    /// Starts the command; its end, or that it cannot start, follows as news.
-    fn start(&mut self) {
-        tree::shortcuts(&self.output_folder);
-        match Running::start(self.flags, self.stage, &self.reaper) {
-            Ok(running) => {
-                self.command = Some(running.process.clone());
-                tokio::spawn(watch_command(running, self.frames.clone(), self.newsroom.clone()));
-            }
-            Err(StartError { code, sentence }) => {
-                self.tell(Frame::MessageErr(sentence));
-                let newsroom = self.newsroom.clone();
-                tokio::spawn(async move { newsroom.send(News::Ended(Ended::exit(code))).await });
-            }
-        }
-    }
-
-    /// Tidies up beside the loop: a final checkpoint may take its time.
-    fn finish(&mut self) {
-        let finish = Finish {
-            terminals: self.terminals.take(),
-            reaper: self.reaper.clone(),
-            output_folder: self.output_folder.clone(),
-        };
-        let newsroom = self.newsroom.clone();
-        tokio::spawn(async move {
-            finish.run().await;
-            let _ = newsroom.send(News::Finished).await;
-        });
-    }
-
-    fn tell(&mut self, frame: Frame) {
-        if self.outbox.len() < OUTBOX_MAX {
-            self.outbox.push_back(frame);
-        }
-    }
-
-    /// Tells the end and waits until it is heard; SIGHUP cuts that short. A
-    /// stop that comes so late is still answered.
-    async fn last_words(&mut self, signals: &mut Stop) -> u8 {
-        let (code, frames) = (self.ended.code, self.frames.clone());
-        self.outbox.push_back(match code {
-            0 => Frame::ExecFinished,
-            code => Frame::ExecFailed {
-                message: format!("Command failed with error: {}\n", self.ended.sentence),
-                code: Some(code.into()),
-            },
-        });
-        loop {
-            tokio::select! {
-                permit = frames.reserve(), if !self.outbox.is_empty() => {
-                    let (Ok(permit), Some(frame)) = (permit, self.outbox.pop_front()) else {
-                        return code;
-                    };
-                    permit.send(frame);
-                }
-                _ = &mut self.peer => return code,
-                Some(order) = self.orders.recv() => {
-                    if let Order::Frame(Frame::UserStop) = order {
-                        self.tell(Frame::UserStopFinished);
-                    }
-                }
-                signal = signals.next() => if signal == Signal::SIGHUP {
-                    return code;
-                },
-            }
-        }
-    }
-}
-
-/// Relays the command's lines; its end is told once they are.
-async fn watch_command(running: Running, frames: mpsc::Sender<Frame>, news: mpsc::Sender<News>) {
-    let Running { process: _, mut end, stdout, stderr } = running;
-    let (over, is_over) = watch::channel(false);
-    let relay =
-        |pipe, frame| tokio::spawn(stream::relay(pipe, frame, frames.clone(), is_over.clone()));
-    let streams =
-        [relay(stdout.into(), Frame::MessageOut), relay(stderr.into(), Frame::MessageErr)];
-    let ended = end.wait().await;
-    let _ = over.send(true);
-    for stream in streams {
-        let _ = stream.await;
-    }
-    let _ = news.send(News::Ended(ended)).await;
 }

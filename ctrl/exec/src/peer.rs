@@ -274,7 +274,7 @@ impl Talk {
 }
 
 /// At `instant`; never when there is none.
-async fn at(instant: Option<Instant>) {
+pub(crate) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,

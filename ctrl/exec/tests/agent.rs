@@ -1,5 +1,5 @@
 //! The real program against a sidecar played by the test.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 mod play;
 
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use osmo_protocol::socket::Frame;
-use play::{Agent, WATCHDOG, err, failed, out, text};
+use play::{Agent, WATCHDOG, binds_work, err, failed, out, skip, text};
 use tempfile::TempDir;
 
 #[test]
@@ -186,15 +186,7 @@ fn outputs_become_readable() {
 
 #[test]
 fn binds_show_the_tree_at_its_place() {
-    let probe = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
-        .args(["--osmo-exec-stage", "--probe"])
-        .output()
-        .unwrap();
-    if !probe.status.success() {
-        let told = String::from_utf8_lossy(&probe.stderr);
-        assert_eq!(probe.status.code(), Some(125), "{told}");
-        assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "{told}");
-        eprintln!("skipped: {told}");
+    if !binds_work() {
         return;
     }
     let script = "cat /osmo/data/input/x && echo y > /osmo/data/output/y && id -u && pwd \
@@ -231,4 +223,24 @@ fn a_bind_that_cannot_be_is_told() {
     assert_eq!(frames.last(), Some(&failed("exit status 125", 125)));
     assert!(matches!(&frames[0], Frame::MessageErr(line) if line.contains("no-such-folder")));
     assert_eq!(agent.end().0, Some(125));
+}
+
+/// Namespaces of its own, as a container has them.
+const CONTAINER: [&str; 5] = ["unshare", "-r", "-p", "-f", "--mount-proc"];
+
+#[test]
+fn the_first_process_of_a_container_buries_everybody() {
+    let works = Command::new(CONTAINER[0]).args(&CONTAINER[1..]).arg("true").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip("unshare of process numbers is refused here");
+    }
+    let script = "echo $PPID; for i in 1 2 3; do sh -c 'sleep 0.05 &'; done; sleep 0.5; \
+                  grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; sleep 1000 & kill -TERM 1; wait";
+    let args = ["-commands", "sh", "-commands", "-c", "-args", script];
+    let agent = Agent::under(&CONTAINER, &args, |_| {});
+    let mut frames = agent.begin().rest();
+    let end = failed("exit status 143 (ended by signal 15 SIGTERM)", 143);
+    assert_eq!(frames.pop(), Some(end), "{frames:?}");
+    assert_eq!(text(&frames), "1\n0\n");
+    assert_eq!(agent.end().0, Some(143));
 }

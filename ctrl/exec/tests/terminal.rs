@@ -277,3 +277,19 @@ fn another_sidecar_gets_raw_bytes_and_a_bad_begin_is_told() {
     assert_eq!(String::from_utf8(term.rest()).unwrap(), told);
     end(agent, sidecar);
 }
+
+#[test]
+fn a_terminal_sees_what_the_command_sees() {
+    if !play::binds_work() {
+        return;
+    }
+    let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let agent =
+        Agent::start(&["-bind", ".:/osmo", "-commands", "sh", "-args", "-c", "-args", script]);
+    fs::write(agent.path("data/input/x"), "input\n").unwrap();
+    let mut sidecar = agent.begin();
+    let term = sidecar.terminal("sh -c 'cat /osmo/data/input/x; tty; test -t 0'", 1, ASKS);
+    let (shown, code) = term.end();
+    assert!(shown.starts_with("input\r\n/dev/pts/") && code == 0, "{shown:?} {code}");
+    end(agent, sidecar);
+}

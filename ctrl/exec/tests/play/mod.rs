@@ -43,6 +43,11 @@ impl Agent {
 
     /// The same in a folder that `prepare` has seen.
     pub fn prepared(args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        Self::under(&[], args, prepare)
+    }
+
+    /// The same as the last words of `runner`'s command line.
+    pub fn under(runner: &[&str], args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let root = TempDir::new().unwrap();
         for name in ["data/socket", "data/output", "data/input"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
@@ -50,7 +55,9 @@ impl Agent {
         fs::write(root.path().join("data/socket/handoff"), TOKEN).unwrap();
         fs::write(root.path().join("count.sh"), "#!/bin/sh\necho bound\n").unwrap();
         prepare(root.path());
-        let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
+        let own = [runner, &[env!("CARGO_BIN_EXE_osmo-exec")]].concat();
+        let child = Command::new(own[0])
+            .args(&own[1..])
             .args(["-socketPath", "data/socket/data.sock", "-userBinPath", "/osmo/usr/bin"])
             .args(["-historyFilePath", "history", "-cliAutoCompleteScriptPath", "complete.bash"])
             .args(args)
@@ -170,4 +177,25 @@ pub fn text(frames: &[Frame]) -> String {
         _ => None,
     });
     lines.collect()
+}
+
+/// Says why a test cannot run here; fails instead under `OSMO_TEST_STRICT`.
+#[allow(clippy::print_stderr)]
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "skipped under strict: {reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// Whether `-bind` works here; says why not.
+pub fn binds_work() -> bool {
+    let probe = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
+        .args(["--osmo-exec-stage", "--probe"])
+        .output()
+        .unwrap();
+    if !probe.status.success() {
+        let told = String::from_utf8_lossy(&probe.stderr);
+        assert_eq!(probe.status.code(), Some(125), "{told}");
+        skip(&told);
+    }
+    probe.status.success()
 }
