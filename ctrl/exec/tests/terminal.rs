@@ -13,12 +13,17 @@ use osmo_protocol::terminal::Size;
 use play::term::{Term, size};
 use play::{Agent, Sidecar, WATCHDOG};
 
+const LIVE: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done";
 const ASKS: Size = Size { rows: 24, cols: 80, exit_code: true };
 
 /// An agent whose command lives until it is told to go.
 fn begin() -> (Agent, Sidecar) {
-    let agent = Agent::shell("trap 'exit 0' TERM; while :; do sleep 0.05; done");
-    let sidecar = agent.begin();
+    ready(Agent::shell(LIVE))
+}
+
+fn ready(agent: Agent) -> (Agent, Sidecar) {
+    let mut sidecar = agent.begin();
+    sidecar.wait_for("ready");
     (agent, sidecar)
 }
 
@@ -66,7 +71,7 @@ fn a_program_s_end_and_code_are_told() {
             "osmo-exec: cannot start `nothing-like-it`: no such program in PATH\r\n",
             127,
         ),
-        ("sh -c 'echo", "osmo-exec: a quote is not closed in `sh -c 'echo`\r\n", 126),
+        ("sh -c 'echo", "osmo-exec: a quote or a backslash is open in `sh -c 'echo`\r\n", 126),
         ("", "osmo-exec: no command was given, for example bash\r\n", 126),
         ("   ", "osmo-exec: no command was given, for example bash\r\n", 126),
     ]) {
@@ -283,11 +288,10 @@ fn a_terminal_sees_what_the_command_sees() {
     if !play::binds_work() {
         return;
     }
-    let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
     let agent =
-        Agent::start(&["-bind", ".:/osmo", "-commands", "sh", "-args", "-c", "-args", script]);
+        Agent::start(&["-bind", ".:/osmo", "-commands", "sh", "-args", "-c", "-args", LIVE]);
     fs::write(agent.path("data/input/x"), "input\n").unwrap();
-    let mut sidecar = agent.begin();
+    let (agent, mut sidecar) = ready(agent);
     let term = sidecar.terminal("sh -c 'cat /osmo/data/input/x; tty; test -t 0'", 1, ASKS);
     let (shown, code) = term.end();
     assert!(shown.starts_with("input\r\n/dev/pts/") && code == 0, "{shown:?} {code}");

@@ -1,18 +1,20 @@
 //! One terminal, from the second connection to the last byte on it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use osmo_protocol::socket::Frame;
 use osmo_protocol::terminal::{Exit, Size};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::hang_up::hang_up;
 use super::keys::Keys;
 use super::pty::{Pty, Refusal};
 use super::screen::{Dark, Screen};
 use super::{Shared, TERMINALS_MAX, Wanted};
+use crate::dial::Backoff;
 use crate::reaper::Ended;
 
 /// How long the sidecar may take to answer the second connection.
@@ -27,7 +29,11 @@ const UNKNOWN: u8 = 255;
 /// Lives until the terminal is closed and its session told.
 pub(super) async fn live(wanted: Wanted, shared: &Shared) {
     let session = wanted.session;
-    let code = match connect(session, shared).await {
+    let stream = tokio::select! {
+        stream = connect(session, shared) => stream,
+        () = shared.closed() => Err(std::io::Error::other("the task's command has ended")),
+    };
+    let code = match stream {
         Ok(stream) => serve(stream, &wanted, shared).await,
         Err(error) => {
             let line = format!("cannot open a terminal: {error} at {}", shared.socket.display());
@@ -46,13 +52,25 @@ pub(super) async fn live(wanted: Wanted, shared: &Shared) {
 
 /// The second connection. A sidecar that gave no number takes raw bytes alone.
 async fn connect(session: Option<u64>, shared: &Shared) -> std::io::Result<UnixStream> {
-    let mut stream = timeout(DIAL_LIMIT, UnixStream::connect(&shared.socket)).await??;
+    let mut stream = dial(&shared.socket, DIAL_LIMIT).await?;
     if session.is_some() {
         let hello = Frame::Hello { token: shared.token.clone(), session };
         // Without its newline: what follows is the terminal's.
         stream.write_all(hello.encode().trim_ascii_end()).await?;
     }
     Ok(stream)
+}
+
+/// Tries again until `limit` has passed: many terminals at once fill the
+/// socket's backlog.
+async fn dial(socket: &Path, limit: Duration) -> std::io::Result<UnixStream> {
+    let (begin, mut backoff) = (Instant::now(), Backoff::default());
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(_) if begin.elapsed() < limit => sleep(backoff.wait()).await,
+            result => return result,
+        }
+    }
 }
 
 /// Returns the program's code.
@@ -83,7 +101,7 @@ fn start(wanted: &Wanted, size: Size, shared: &Shared) -> Result<Pty, Refusal> {
         return Err(Refusal::new(sentence));
     }
     let Some(argv) = shlex::split(&wanted.command) else {
-        let sentence = format!("a quote is not closed in `{}`", wanted.command);
+        let sentence = format!("a quote or a backslash is open in `{}`", wanted.command);
         return Err(Refusal::new(sentence));
     };
     if argv.first().is_none_or(String::is_empty) {
@@ -157,5 +175,5 @@ async fn run(pty: Pty, keys: Keys, screen: Screen, tells_code: bool, shared: &Sh
 /// Once the agent ends, a user who reads nothing is given a second.
 async fn after_close(shared: &Shared) {
     shared.closed().await;
-    tokio::time::sleep(CLOSED_LIMIT).await;
+    sleep(CLOSED_LIMIT).await;
 }
