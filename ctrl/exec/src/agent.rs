@@ -176,6 +176,8 @@ impl<'a> Agent<'a> {
         if let Some(command) = &self.command {
             command.signal_group(Signal::SIGKILL);
         }
+        // However it leaves: nothing stays behind.
+        orphans::end();
         code
     }
 }

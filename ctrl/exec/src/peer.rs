@@ -141,7 +141,7 @@ impl Talk {
             let linger = self.told.map_or(begin + LINGER, |told| told + LINGER);
             tokio::select! {
                 frame = self.peer.frames.recv(), if !self.kept.is_full() => match frame {
-                    Some(frame) => self.kept.push(frame),
+                    Some(frame) => self.take(frame),
                     // Everybody who speaks is gone: the agent ends.
                     None => return Over::Told,
                 },
@@ -157,6 +157,15 @@ impl Talk {
                 () = sleep_until(linger), if is_written && self.told.is_some() => {}
                 () = sleep_until(begin + SETTLED), if self.away.is_some() => self.is_back(),
             }
+        }
+    }
+
+    /// Takes what waits together, so that it is written together.
+    fn take(&mut self, first: Frame) {
+        self.kept.push(first);
+        while !self.kept.is_full() {
+            let Ok(frame) = self.peer.frames.try_recv() else { return };
+            self.kept.push(frame);
         }
     }
 
