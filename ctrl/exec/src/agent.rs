@@ -1,61 +1,62 @@
-//! The agent's life: dial, wait for the start, run, tell the end.
+//! The agent's life: dial, then one loop that asks the machine what each event
+//! means and does it. The loop never waits for the sidecar, which may wait for
+//! the loop.
 
+mod deeds;
+mod finish;
+mod last;
+mod orders;
+mod signals;
+
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, ChildStdout};
 
 use nix::sys::signal::Signal;
 use osmo_protocol::flags::USAGE_EXIT;
 use osmo_protocol::layout;
-use osmo_protocol::socket::Frame;
-use tokio::signal::unix::{SignalKind, signal};
+use osmo_protocol::socket::{AgentState, Frame};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
-use crate::command::Running;
 use crate::flags::Flags;
-use crate::peer::{self, FRAMES_QUEUED_MAX, Inbox};
-use crate::{complain, dial, orphans, stream, tree};
+use crate::machine::{Event, State};
+use crate::peer::{FRAMES_QUEUED_MAX, Order, Peer};
+use crate::probe::Probes;
+use crate::reaper::{Ended, Process, Reaper};
+use crate::terminal::Terminals;
+use crate::{complain, dial, orphans, prepare};
+use signals::{Signals, Stop};
+
+/// The code of an agent whose sidecar went away before the start.
+pub(crate) const GONE: u8 = USAGE_EXIT;
+/// Orders that wait for the loop.
+const ORDERS_QUEUED_MAX: usize = 64;
 
 /// Runs until the command has ended; returns the exit code.
 pub(crate) async fn run(flags: &Flags, stage: &[OsString]) -> u8 {
     orphans::adopt();
-    let mut signals = match Signals::listen() {
+    let reaper = Reaper::default();
+    let mut signals = match Signals::listen(&reaper) {
         Ok(signals) => signals,
         Err(error) => return fault(&format!("cannot listen for signals: {error}")),
     };
+    prepare::prepare(flags);
     let stream = tokio::select! {
         stream = dial::dial(&flags.socket, flags.dial_limit) => match stream {
             Ok(stream) => stream,
             Err(sentence) => return fault(&sentence),
         },
-        signal = signals.stop.next() => return ended_by(signal),
+        signal = signals.next() => return Ended::signal(signal as i32).code,
     };
-    let (reader, writer) = stream.into_split();
-    let (frames, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
-    let writer = tokio::spawn(peer::write(writer, queue));
-    let mut inbox = Inbox::new(reader);
-
-    let _ = frames.send(Frame::Hello { token: take_token(&flags.socket), session: None }).await;
-    let code = match wait_for_start(&mut inbox, &mut signals).await {
-        Ok(output_folder) => {
-            tree::shortcuts(&output_folder);
-            let task = Task { frames: frames.clone(), inbox, signals };
-            task.run(flags, stage, &output_folder).await
-        }
-        Err(code) => code,
-    };
-    drop(frames);
-    let _ = writer.await;
-    code
+    let token = take_token(&flags.socket);
+    Agent::new(flags, stage, reaper, &token, stream).live(signals).await
 }
 
 fn fault(sentence: &str) -> u8 {
     complain(sentence);
     USAGE_EXIT
-}
-
-fn ended_by(signal: Signal) -> u8 {
-    u8::try_from(128 + signal as i32).unwrap_or(u8::MAX)
 }
 
 /// Reads the handoff token and deletes it: the sidecar, which answers, has read
@@ -67,141 +68,116 @@ fn take_token(socket: &Path) -> String {
     token
 }
 
-/// The output folder, or the code to exit with.
-async fn wait_for_start(inbox: &mut Inbox, signals: &mut Signals) -> Result<PathBuf, u8> {
-    loop {
-        let frame = tokio::select! {
-            frame = inbox.next() => frame,
-            signal = signals.stop.next() => return Err(ended_by(signal)),
-        };
-        match frame {
-            Some(Frame::ExecStart { output_folder }) => return Ok(output_folder.into()),
-            Some(Frame::CtrlFailed) => return Err(0),
-            Some(Frame::Terminate) => return Err(ended_by(Signal::SIGTERM)),
-            Some(_) => {}
-            None => return Err(fault("the sidecar went away before the start")),
-        }
-    }
+/// What a task of the agent's own tells the loop.
+enum News {
+    /// The command ended and its lines are told.
+    Ended(Ended),
+    /// Everything is tidied up.
+    Finished,
 }
 
 /// The command and everybody who talks about it.
-struct Task {
+struct Agent<'a> {
+    flags: &'a Flags,
+    stage: &'a [OsString],
+    reaper: Reaper,
+    state: State,
+    told_state: watch::Sender<AgentState>,
+    orders: mpsc::Receiver<Order>,
     frames: mpsc::Sender<Frame>,
-    inbox: Inbox,
-    signals: Signals,
+    outbox: VecDeque<Frame>,
+    peer: JoinHandle<()>,
+    news: mpsc::Receiver<News>,
+    newsroom: mpsc::Sender<News>,
+    terminals: Option<Terminals>,
+    probes: Probes,
+    output_folder: PathBuf,
+    command: Option<Process>,
+    ended: Ended,
+    exit: Option<Exit>,
 }
 
-impl Task {
-    async fn run(mut self, flags: &Flags, stage: &[OsString], output_folder: &Path) -> u8 {
-        let (running, stdout, stderr) = match Running::start(flags, stage) {
-            Ok(started) => started,
-            Err(error) => {
-                self.tell(Frame::MessageErr(error.sentence)).await;
-                self.tell_end(error.code, &format!("exit status {}", error.code)).await;
-                return error.code;
-            }
+/// How the agent leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Once the command's end is told.
+    Told,
+    /// At once.
+    Now(u8),
+}
+
+impl<'a> Agent<'a> {
+    fn new(
+        flags: &'a Flags,
+        stage: &'a [OsString],
+        reaper: Reaper,
+        token: &str,
+        stream: UnixStream,
+    ) -> Self {
+        let (frames, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
+        let (order, orders) = mpsc::channel(ORDERS_QUEUED_MAX);
+        let (newsroom, news) = mpsc::channel(2);
+        let (told_state, state) = watch::channel(AgentState::default());
+        let peer = Peer {
+            socket: flags.socket.clone(),
+            token: token.to_owned(),
+            away_limit: flags.away_limit,
+            state,
+            frames: queue,
+            orders: order,
         };
-        let (ended, is_ended) = watch::channel(false);
-        let streams = self.streams(stdout, stderr, &is_ended);
-        self.until_ended(&running).await;
-        let _ = ended.send(true);
-        for stream in streams {
-            let _ = stream.await;
+        let terminals = Terminals::new(flags, token, stage, reaper.clone(), frames.clone());
+        Self {
+            flags,
+            stage,
+            reaper,
+            state: State::Waiting,
+            told_state,
+            orders,
+            outbox: VecDeque::new(),
+            peer: tokio::spawn(peer.serve(stream)),
+            news,
+            newsroom,
+            terminals: Some(terminals),
+            probes: Probes::new(frames.clone()),
+            frames,
+            output_folder: PathBuf::new(),
+            command: None,
+            ended: Ended::exit(0),
+            exit: None,
         }
-        let end = running.end();
-        tree::make_readable(output_folder);
-        self.tell_end(end.code, &end.sentence).await;
-        end.code
     }
 
-    fn streams(
-        &self,
-        stdout: ChildStdout,
-        stderr: ChildStderr,
-        ended: &watch::Receiver<bool>,
-    ) -> [tokio::task::JoinHandle<std::io::Result<()>>; 2] {
-        let relay = |pipe, frame| {
-            tokio::spawn(stream::relay(pipe, frame, self.frames.clone(), ended.clone()))
-        };
-        [relay(stdout.into(), Frame::MessageOut), relay(stderr.into(), Frame::MessageErr)]
-    }
-
-    /// Passes signals on until the command has ended.
-    async fn until_ended(&mut self, running: &Running) {
-        let mut sidecar = true;
-        while !running.has_ended() {
+    async fn live(mut self, mut signals: Stop) -> u8 {
+        let frames = self.frames.clone();
+        let code = loop {
+            match self.exit {
+                Some(Exit::Now(code)) => break code,
+                Some(Exit::Told) => break self.last_words(&mut signals).await,
+                None => {}
+            }
             tokio::select! {
-                _ = self.signals.child.recv() => {}
-                signal = self.signals.stop.next() => running.signal(match signal {
-                    Signal::SIGHUP => Signal::SIGKILL,
-                    signal => signal,
-                }),
-                frame = self.inbox.next(), if sidecar => match frame {
-                    Some(frame) => self.apply(frame, running).await,
-                    None => sidecar = false,
+                Some(order) = self.orders.recv() => self.obey(order),
+                Some(news) = self.news.recv() => match news {
+                    News::Ended(ended) => {
+                        self.ended = ended;
+                        self.happen(Event::CommandEnded);
+                    }
+                    News::Finished => self.exit = Some(Exit::Told),
                 },
+                signal = signals.next() => self.happen(Event::Signal(signal)),
+                permit = frames.reserve(), if !self.outbox.is_empty() => {
+                    if let (Ok(permit), Some(frame)) = (permit, self.outbox.pop_front()) {
+                        permit.send(frame);
+                    }
+                }
             }
-        }
-    }
-
-    async fn apply(&self, frame: Frame, running: &Running) {
-        let wish = match frame {
-            Frame::Terminate => return running.signal(Signal::SIGTERM),
-            Frame::UserExecStart { .. } => "a terminal",
-            Frame::UserStop | Frame::UserStart => "restart",
-            _ => return,
         };
-        self.tell(Frame::MessageOps(format!("{wish} is not available yet"))).await;
-    }
-
-    async fn tell(&self, frame: Frame) {
-        // Fails only when the writer is gone, which outlives the task.
-        let _ = self.frames.send(frame).await;
-    }
-
-    async fn tell_end(&self, code: u8, sentence: &str) {
-        self.tell(match code {
-            0 => Frame::ExecFinished,
-            code => Frame::ExecFailed {
-                message: format!("Command failed with error: {sentence}\n"),
-                code: Some(code.into()),
-            },
-        })
-        .await;
-    }
-}
-
-/// The signals that mean something here.
-struct Signals {
-    child: tokio::signal::unix::Signal,
-    stop: Stop,
-}
-
-/// The signals that ask for an end.
-struct Stop {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        let stop = Stop {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        };
-        Ok(Self { child: signal(SignalKind::child())?, stop })
-    }
-}
-
-impl Stop {
-    /// The next one. Cancel-safe.
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.term.recv() => Signal::SIGTERM,
-            _ = self.int.recv() => Signal::SIGINT,
-            _ = self.hang_up.recv() => Signal::SIGHUP,
+        if let Some(command) = &self.command {
+            command.signal_group(Signal::SIGKILL);
         }
+        // However it leaves: nothing stays behind.
+        orphans::end();
+        code
     }
 }

@@ -1,18 +1,14 @@
-//! The user's command: how it is started, signalled and taken note of.
+//! The user's command: how it is started, and why it was not.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::Pid;
+use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 
 use crate::flags::Flags;
-use crate::{namespace, orphans};
+use crate::namespace;
+use crate::reaper::{End, Leftovers, Process, Reaper};
 
 /// The shell's code for a program that is not there.
 pub(crate) const NOT_FOUND: u8 = 127;
@@ -31,11 +27,12 @@ pub(crate) struct StartError {
     pub(crate) sentence: String,
 }
 
-/// A started command, leader of its own process group.
-#[derive(Debug)]
+/// A started command: leader of its own process group, which ends with it.
 pub(crate) struct Running {
-    child: Child,
-    pid: Pid,
+    pub(crate) process: Process,
+    pub(crate) end: End,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
 }
 
 impl Running {
@@ -43,7 +40,8 @@ impl Running {
     pub(crate) fn start(
         flags: &Flags,
         stage: &[OsString],
-    ) -> Result<(Self, ChildStdout, ChildStderr), StartError> {
+        reaper: &Reaper,
+    ) -> Result<Self, StartError> {
         let argv = flags.argv();
         let (Some(program), true) = (argv.first(), argv.first().is_some_and(|p| !p.is_empty()))
         else {
@@ -59,85 +57,30 @@ impl Running {
         };
         command
             .env("PATH", search_path(std::env::var_os("PATH"), &flags.user_bin))
-            .stdin(Stdio::null())
+            .stdin(nothing().map_err(|error| start_error(program, &error))?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = command.spawn().map_err(|error| start_error(program, &error))?;
+        let (mut child, process, end) = reaper
+            .spawn(&mut command, Leftovers::End)
+            .map_err(|error| start_error(program, &error))?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             unreachable!("both streams were asked for as pipes");
         };
-        let pid = Pid::from_raw(child.id().cast_signed());
-        Ok((Self { child, pid }, stdout, stderr))
-    }
-
-    /// Sends `signal` to the command and what it started.
-    pub(crate) fn signal(&self, signal: Signal) {
-        // The leader is not reaped before the end, so the group is ours.
-        let _ = killpg(self.pid, signal);
-    }
-
-    /// Buries orphans (an entrypoint is their parent) and tells whether the
-    /// command itself has ended; its own body is left for [`Running::end`].
-    pub(crate) fn has_ended(&self) -> bool {
-        let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        loop {
-            match waitid(Id::All, peek).map(|status| dead(&status)) {
-                Ok(Some(pid)) if pid == self.pid => return true,
-                Ok(Some(pid)) => {
-                    let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
-                }
-                Ok(None) => return false,
-                Err(Errno::EINTR) => {}
-                Err(_) => return true,
-            }
-        }
-    }
-
-    /// Ends what the command left behind, and buries it.
-    pub(crate) fn end(mut self) -> Ended {
-        self.signal(Signal::SIGKILL);
-        let ended = match self.child.wait() {
-            Ok(status) => Ended::of(status),
-            Err(error) => Ended { code: 1, sentence: format!("cannot wait: {error}") },
-        };
-        orphans::end();
-        ended
+        Ok(Self { process, end, stdout, stderr })
     }
 }
 
-fn dead(status: &WaitStatus) -> Option<Pid> {
-    match status {
-        WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _) => Some(*pid),
-        _ => None,
+/// An input without a byte; an empty image has no `/dev/null`.
+fn nothing() -> std::io::Result<Stdio> {
+    match std::fs::File::open("/dev/null") {
+        Ok(null) => Ok(null.into()),
+        Err(_) => Ok(std::io::pipe()?.0.into()),
     }
 }
 
-/// How the command ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    /// Its code, or 128 and the signal's number.
-    pub(crate) code: u8,
-    /// `exit status N`, with the signal where there was one.
-    pub(crate) sentence: String,
-}
-
-impl Ended {
-    fn of(status: ExitStatus) -> Self {
-        let number = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
-        let code = u8::try_from(number).unwrap_or(u8::MAX);
-        let sentence = match status.signal() {
-            None => format!("exit status {code}"),
-            Some(number) => {
-                let name = Signal::try_from(number).map_or("", Signal::as_str);
-                format!("exit status {code} (ended by signal {number} {name})")
-            }
-        };
-        Self { code, sentence }
-    }
-}
-
-fn search_path(path: Option<OsString>, user_bin: &Path) -> OsString {
+/// `path` with the folder of the user's programs at its end.
+pub(crate) fn search_path(path: Option<OsString>, user_bin: &Path) -> OsString {
     let mut path = path.unwrap_or_else(|| PATH_DEFAULT.into());
     path.push(":");
     path.push(user_bin);

@@ -22,6 +22,8 @@ pub struct Flags {
     pub socket: PathBuf,
     /// How long to look for the sidecar.
     pub dial_limit: Duration,
+    /// How long lines wait for a sidecar that went away; ours.
+    pub away_limit: Duration,
     /// Appended to the command's `PATH`.
     pub user_bin: PathBuf,
     /// History of terminals.
@@ -50,6 +52,7 @@ impl Default for Flags {
             checkpoints: Vec::new(),
             socket: PathBuf::new(),
             dial_limit: minutes(120),
+            away_limit: Duration::from_secs(60),
             user_bin: layout::USER_BIN.into(),
             history_file: "/osmo/data/.bash_history".into(),
             run: layout::RUN.into(),
@@ -114,6 +117,9 @@ fn table() -> Vec<Flag<Flags>> {
         path("rsyncPathAllowList", "name:path:writable,…", |f, v| f.rsync_allow = v),
         path("cliAutoCompleteScriptPath", "for interactive shells", |f, v| {
             f.autocomplete = v.into();
+        }),
+        Flag::number("sidecarTimeout", "seconds to wait for a lost osmo-ctrl", |f: &mut F, v| {
+            f.away_limit = Duration::from_secs(v);
         }),
         Flag::checked("bind", "SRC:DST, what the command sees at DST", |f: &mut F, v| {
             f.binds.push(v.parse()?);

@@ -4,11 +4,22 @@
 //!   sidecar ◄── data.sock ──► agent ──(own process group)──► the user's command
 //!             ExecStart            stdout, stderr by line ◄──┘
 //!             Terminate            SIGTERM ──────────────────►
+//!             UserStop, UserStart  SIGKILL, the same again ──►
+//!           ◄── data.sock ──► terminal ──(own session, PTY)──► bash, vim, …
 //! ```
 //!
 //! It dials the sidecar, waits for the start signal, runs one command and tells
 //! each of its lines; it ends when the command ends, whatever its descendants
-//! still hold open, and with the command's code.
+//! still hold open, and with the command's code. A sidecar that goes away is
+//! looked for: it gets every line that it did not tell to be stored.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `machine` | where the command is: pure |
+//! | `agent` | does what the machine says |
+//! | `peer` | the connection with the sidecar, and the lines kept for it |
+//! | `terminal` | programs on PTYs |
+//! | `reaper` | buries the dead and hands their codes to who waits |
 //!
 //! | exit code | means |
 //! |---|---|
@@ -19,22 +30,29 @@
 //! | 0 | the sidecar failed before the start, and has told why |
 //! | 2 | flags cannot be understood, or nobody answers at the socket |
 //!
-//! Nothing that the command started outlives it. SIGHUP means that whoever
+//! Nothing that the command or a terminal started outlives the command. SIGHUP means that whoever
 //! started the agent is gone, or has lost patience: the command is killed.
 //!
 //! It is not a supervisor: it restarts nothing by itself and judges nothing.
-//! It holds at most 32 KiB of each stream and [`FRAMES_QUEUED_MAX`] lines; a
-//! sidecar that reads slowly slows the command down at its pipe.
+//! It holds at most 32 KiB of each stream, [`FRAMES_QUEUED_MAX`] frames and
+//! [`KEPT_LINES_MAX`] lines of [`KEPT_BYTES_MAX`]; a sidecar that reads slowly
+//! slows the command down at its pipe. Without a sidecar the command waits for
+//! a minute at most, then the oldest lines go to the container's own log.
 
 mod agent;
 mod command;
 mod dial;
 mod flags;
 mod lines;
+mod machine;
 pub mod namespace;
 pub mod orphans;
 mod peer;
+mod prepare;
+mod probe;
+mod reaper;
 mod stream;
+mod terminal;
 mod tree;
 
 use std::ffi::OsString;
@@ -44,7 +62,8 @@ use std::process::ExitCode;
 use osmo_protocol::flags::{FlagError, USAGE_EXIT};
 
 pub use flags::Flags;
-pub use peer::FRAMES_QUEUED_MAX;
+pub use peer::{FRAMES_QUEUED_MAX, KEPT_BYTES_MAX, KEPT_LINES_MAX};
+pub use terminal::TERMINALS_MAX;
 
 /// Runs the program with `args` (without the program's name, and without what
 /// a caller that serves several programs took to choose this one).

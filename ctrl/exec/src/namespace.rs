@@ -38,6 +38,7 @@ pub const REFUSED: u8 = 125;
 
 const SEPARATOR: &str = "--";
 const PROBE: &str = "--probe";
+const TERMINAL: &str = "--terminal";
 const REFUSAL: &str = "the name space for -bind was refused: ";
 
 /// What is seen where.
@@ -85,6 +86,16 @@ pub(crate) fn own_prefix(own: usize) -> Vec<OsString> {
     all.into_iter().take(prefix).collect()
 }
 
+/// This program's file; where there is no `/proc`, its name by path.
+fn own_program(prefix: &[OsString]) -> PathBuf {
+    const OWN: &str = "/proc/self/exe";
+    let name = prefix.first().map(Path::new).filter(|name| name.is_absolute());
+    match name {
+        Some(name) if !Path::new(OWN).exists() => name.to_owned(),
+        _ => OWN.into(),
+    }
+}
+
 /// The stage, told what to show and what to run.
 pub(crate) fn command(prefix: &[OsString], binds: &[Bind], argv: &[String]) -> Command {
     let mut command = again(prefix);
@@ -92,8 +103,16 @@ pub(crate) fn command(prefix: &[OsString], binds: &[Bind], argv: &[String]) -> C
     command
 }
 
+/// The stage as leader of the session of the terminal that it gets as standard
+/// input.
+pub(crate) fn terminal(prefix: &[OsString], binds: &[Bind], argv: &[String]) -> Command {
+    let mut command = again(prefix);
+    command.arg(TERMINAL).args(binds.iter().map(Bind::word)).arg(SEPARATOR).args(argv);
+    command
+}
+
 fn again(prefix: &[OsString]) -> Command {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(own_program(prefix));
     if let Some((name, words)) = prefix.split_first() {
         command.arg0(name).args(words);
     }
@@ -137,13 +156,25 @@ pub(crate) fn stage(words: &[OsString]) -> u8 {
             Err(sentence) => refused(&sentence),
         };
     }
+    let (in_terminal, words) = match words.split_first() {
+        Some((first, words)) if first == TERMINAL => (true, words),
+        _ => (false, words),
+    };
+    if in_terminal && let Err(error) = take_terminal() {
+        complain(&format!("cannot take the terminal over: {error}"));
+        return REFUSED;
+    }
     let Some(middle) = words.iter().position(|word| word == SEPARATOR) else {
         return refused("the stage was called without a command");
     };
     let (binds, argv) = (&words[..middle], &words[middle + 1..]);
     let binds: Result<Vec<Bind>, String> =
         binds.iter().map(|word| word.to_string_lossy().parse()).collect();
-    match binds.and_then(|binds| root::enter(&binds)) {
+    let enter = |binds: Vec<Bind>| match binds.is_empty() {
+        true => Ok(()),
+        false => root::enter(&binds),
+    };
+    match binds.and_then(enter) {
         Ok(()) => {
             // A command never outlives the agent that takes its lines.
             let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
@@ -151,6 +182,12 @@ pub(crate) fn stage(words: &[OsString]) -> u8 {
         }
         Err(sentence) => refused(&sentence),
     }
+}
+
+/// Begins a session whose terminal is standard input.
+fn take_terminal() -> rustix::io::Result<()> {
+    rustix::process::setsid()?;
+    rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
 }
 
 fn refused(sentence: &str) -> u8 {

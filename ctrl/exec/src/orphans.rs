@@ -27,17 +27,27 @@ pub fn adopt() {
 /// children (`CONFIG_PROC_CHILDREN`) nothing happens.
 pub fn end() {
     let begin = Instant::now();
-    loop {
-        let children = children();
-        if children.is_empty() || begin.elapsed() > LIMIT {
-            return;
-        }
-        for child in children {
-            let _ = kill(child, Signal::SIGKILL);
-            let _ = waitpid(child, Some(WaitPidFlag::WNOHANG));
-        }
+    while begin.elapsed() < LIMIT && kill_all(&[]) {
         std::thread::sleep(LOOK);
     }
+}
+
+/// The same without blocking the thread, and but for those in `spared`.
+pub(crate) async fn end_but(spared: &[Pid]) {
+    let begin = Instant::now();
+    while begin.elapsed() < LIMIT && kill_all(spared) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether there was anybody.
+fn kill_all(spared: &[Pid]) -> bool {
+    let children: Vec<_> = children().into_iter().filter(|child| !spared.contains(child)).collect();
+    for &child in &children {
+        let _ = kill(child, Signal::SIGKILL);
+        let _ = waitpid(child, Some(WaitPidFlag::WNOHANG));
+    }
+    !children.is_empty()
 }
 
 /// The children of all threads of this process.

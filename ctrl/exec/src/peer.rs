@@ -1,70 +1,292 @@
-//! The sidecar, as the agent sees it: frames in, frames out.
+//! The sidecar, as the agent sees it: frames in, frames out, over a connection
+//! that is made again when it breaks.
+//!
+//! ```text
+//!   frames ──► kept ──► connection ──► sidecar
+//!                ▲  LinesStored  ◄────────┤
+//!   orders ◄─────────────────── the rest ◄┘
+//!
+//!   broken: dial, dial …  ──► Hello, State, the lines that are not stored
+//!           after a while the oldest lines go to the container's own log
+//! ```
+//!
+//! While a sidecar is connected, a full store pushes back on the command's
+//! pipes; without one the command waits for [`Peer::away_limit`] at most.
+
+mod inbox;
+mod kept;
 
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use osmo_protocol::socket::{Decoder, Frame};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use osmo_protocol::socket::{AgentState, Frame};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::complain;
+use crate::dial::Backoff;
+use inbox::Inbox;
+pub use kept::{BYTES_MAX as KEPT_BYTES_MAX, LINES_MAX as KEPT_LINES_MAX};
+use kept::{Kept, line_bytes};
 
-/// Frames that wait for the sidecar; then the command's pipes fill up.
+/// Frames that wait to be kept; then the command's pipes fill up.
 pub const FRAMES_QUEUED_MAX: usize = 64;
 
-const READ_BYTES: usize = 4 << 10;
 /// Frames are written together up to this size.
 const BATCH_BYTES: usize = 64 << 10;
+/// How long a full store waits for a first `LinesStored`: other sidecars send none.
+const FIRST_STORED_LIMIT: Duration = Duration::from_secs(1);
+/// How long the last lines may take to be stored once the end is told.
+const LINGER: Duration = Duration::from_secs(5);
+/// A connection that lives so long is one.
+const SETTLED: Duration = Duration::from_secs(1);
 
-/// What the sidecar says.
-pub(crate) struct Inbox {
-    stream: OwnedReadHalf,
-    decoder: Decoder,
+/// What the sidecar means for the agent.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// It said this.
+    Frame(Frame),
+    /// It went away and did not come back in time.
+    Gone,
 }
 
-impl Inbox {
-    pub(crate) fn new(stream: OwnedReadHalf) -> Self {
-        Self { stream, decoder: Decoder::default() }
-    }
+/// Everything between the agent and its sidecar.
+pub(crate) struct Peer {
+    /// Where the sidecar listens.
+    pub(crate) socket: PathBuf,
+    /// What opens its door.
+    pub(crate) token: String,
+    /// How long lines wait for a sidecar that went away.
+    pub(crate) away_limit: Duration,
+    /// Where the command is.
+    pub(crate) state: watch::Receiver<AgentState>,
+    /// What it is told.
+    pub(crate) frames: mpsc::Receiver<Frame>,
+    /// What it says.
+    pub(crate) orders: mpsc::Sender<Order>,
+}
 
-    /// The next frame; `None` when the sidecar is gone. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<Frame> {
-        let mut buffer = [0; READ_BYTES];
+/// Why a connection is over.
+enum Over {
+    /// All is told.
+    Told,
+    /// It broke.
+    Broken,
+}
+
+/// How a sidecar's absence ended.
+enum Away {
+    Back(UnixStream),
+    GaveUp,
+}
+
+/// The peer's running state.
+struct Talk {
+    peer: Peer,
+    kept: Kept,
+    /// Since when there is no sidecar; a connection that breaks at once counts
+    /// as none.
+    away: Option<Instant>,
+    backoff: Backoff,
+    /// Lines that went to the own log meanwhile.
+    spilled: u64,
+    /// When the end was first written to a sidecar in full.
+    told: Option<Instant>,
+}
+
+impl Peer {
+    /// Talks until the end is told, or nobody listens for it.
+    pub(crate) async fn serve(self, stream: UnixStream) {
+        let (kept, backoff) = (Kept::default(), Backoff::default());
+        let mut talk = Talk { peer: self, kept, away: None, backoff, spilled: 0, told: None };
+        let mut stream = stream;
         loop {
-            match self.decoder.frame() {
-                Ok(Some(frame)) => return Some(frame),
-                Ok(None) => {}
-                Err(error) => {
-                    complain(&format!("the sidecar cannot be understood: {error}"));
-                    return None;
+            match talk.over(stream).await {
+                Over::Told => return,
+                Over::Broken => {}
+            }
+            match talk.away().await {
+                Away::Back(again) => stream = again,
+                Away::GaveUp => return talk.give_up(),
+            }
+        }
+    }
+}
+
+impl Talk {
+    /// Talks over `stream` until it breaks or all is told.
+    async fn over(&mut self, stream: UnixStream) -> Over {
+        let (reader, mut writer) = stream.into_split();
+        let mut inbox = Inbox::new(reader);
+        let (begin, mut full_since) = (Instant::now(), None);
+        self.tell_spilled();
+        let mut out = self.greeting();
+        let mut written = 0;
+        loop {
+            if written == out.len() {
+                (out, written) = (self.kept.batch(BATCH_BYTES), 0);
+            }
+            let is_written = out.is_empty();
+            if is_written && self.kept.has_end() {
+                let told = *self.told.get_or_insert_with(Instant::now);
+                if self.kept.is_settled() || told.elapsed() >= LINGER {
+                    return Over::Told;
                 }
             }
-            match self.stream.read(&mut buffer).await {
-                Ok(0) | Err(_) => return None,
-                Ok(count) => self.decoder.push(&buffer[..count]),
+            full_since = self.kept.is_full().then(|| full_since.unwrap_or_else(Instant::now));
+            let impatient = full_since.filter(|_| self.kept.may_forget());
+            let linger = self.told.map_or(begin + LINGER, |told| told + LINGER);
+            tokio::select! {
+                frame = self.peer.frames.recv(), if !self.kept.is_full() => match frame {
+                    Some(frame) => self.take(frame),
+                    // Everybody who speaks is gone: the agent ends.
+                    None => return Over::Told,
+                },
+                result = writer.write(&out[written..]), if !is_written => match result {
+                    Ok(count @ 1..) => written += count,
+                    _ => return Over::Broken,
+                },
+                frame = inbox.next() => match frame {
+                    Some(frame) => self.heard(frame).await,
+                    None => return Over::Broken,
+                },
+                () = at(impatient.map(|since| since + FIRST_STORED_LIMIT)) => self.kept.forget(),
+                () = sleep_until(linger), if is_written && self.told.is_some() => {}
+                () = sleep_until(begin + SETTLED), if self.away.is_some() => self.is_back(),
+            }
+        }
+    }
+
+    /// Takes what waits together, so that it is written together.
+    fn take(&mut self, first: Frame) {
+        self.kept.push(first);
+        while !self.kept.is_full() {
+            let Ok(frame) = self.peer.frames.try_recv() else { return };
+            self.kept.push(frame);
+        }
+    }
+
+    fn greeting(&mut self) -> Vec<u8> {
+        let token = self.peer.token.clone();
+        let state = *self.peer.state.borrow();
+        let hello = Frame::Hello { token, session: None }.encode();
+        [hello, Frame::State { state }.encode()].concat()
+    }
+
+    async fn heard(&mut self, frame: Frame) {
+        self.is_back();
+        match frame {
+            Frame::LinesStored { lines } => self.kept.stored(lines),
+            frame => {
+                // Fails only when the agent is ending.
+                let _ = self.peer.orders.send(Order::Frame(frame)).await;
+            }
+        }
+    }
+
+    /// The sidecar is there for good: it spoke, or stayed.
+    fn is_back(&mut self) {
+        self.backoff = Backoff::default();
+        self.away = None;
+    }
+
+    /// The new sidecar is told, before all lines, how many it does not get.
+    fn tell_spilled(&mut self) {
+        let lines = std::mem::take(&mut self.spilled);
+        if lines > 0 {
+            self.kept.push_first(Frame::MessageOps(format!(
+                "osmo-ctrl was away: {lines} lines are in this container's own log instead"
+            )));
+        }
+    }
+
+    /// Looks for a sidecar; lines are taken as far as there is room.
+    async fn away(&mut self) -> Away {
+        if self.told.is_some() && self.kept.is_settled() {
+            return Away::GaveUp;
+        }
+        let since = match self.away {
+            Some(since) => since,
+            None => {
+                let seconds = self.peer.away_limit.as_secs();
+                complain(&format!("the sidecar went away; its lines wait here for {seconds} s"));
+                *self.away.insert(Instant::now())
+            }
+        };
+        self.kept.begin_again();
+        let mut late = false;
+        let mut patience = since + self.peer.away_limit;
+        let linger = self.told.map(|told| told + LINGER);
+        let mut next = Instant::now() + self.backoff.wait();
+        loop {
+            let now = Instant::now();
+            if self.kept.has_end() && (now >= patience || linger.is_some_and(|at| now >= at)) {
+                return Away::GaveUp;
+            }
+            while late && self.kept.is_full() {
+                self.spill();
+            }
+            tokio::select! {
+                frame = self.peer.frames.recv(), if !self.kept.is_full() => match frame {
+                    Some(frame) => {
+                        self.keep_for_later(frame);
+                        if self.kept.has_end() {
+                            patience = Instant::now() + self.peer.away_limit;
+                        }
+                    }
+                    None => return Away::GaveUp,
+                },
+                () = sleep_until(next) => {
+                    let dial = UnixStream::connect(&self.peer.socket);
+                    if let Ok(Ok(stream)) = timeout(Duration::from_secs(1), dial).await {
+                        return Away::Back(stream);
+                    }
+                    next = Instant::now() + self.backoff.wait();
+                }
+                () = at(linger) => {}
+                () = sleep_until(patience), if late && self.kept.has_end() => {}
+                () = sleep_until(since + self.peer.away_limit), if !late => {
+                    late = true;
+                    let _ = self.peer.orders.send(Order::Gone).await;
+                }
+            }
+        }
+    }
+
+    /// Nobody hears now what is no line; a later sidecar is told the state.
+    fn keep_for_later(&mut self, frame: Frame) {
+        let is_end = matches!(frame, Frame::ExecFinished | Frame::ExecFailed { .. });
+        if is_end || line_bytes(&frame).is_some() {
+            self.kept.push(frame);
+        }
+    }
+
+    fn spill(&mut self) {
+        if let Some(line) = self.kept.spill() {
+            own_log(&line);
+            self.spilled += 1;
+        }
+    }
+
+    /// What nobody was told goes to the container's own log.
+    fn give_up(mut self) {
+        if self.told.is_none() {
+            complain("no sidecar came back; what it was not told follows");
+            while let Some(line) = self.kept.spill() {
+                own_log(&line);
             }
         }
     }
 }
 
-/// Writes what arrives until every sender is gone. When the sidecar goes away
-/// the command lives on: its lines then appear on the container's own log.
-pub(crate) async fn write(mut stream: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>) {
-    while let Some(first) = frames.recv().await {
-        let mut batch = vec![first];
-        let mut bytes = batch[0].encode();
-        while bytes.len() < BATCH_BYTES {
-            let Ok(frame) = frames.try_recv() else { break };
-            bytes.extend(frame.encode());
-            batch.push(frame);
-        }
-        if let Err(error) = stream.write_all(&bytes).await {
-            complain(&format!("the sidecar went away ({error}); lines follow here"));
-            batch.iter().for_each(own_log);
-            while let Some(frame) = frames.recv().await {
-                own_log(&frame);
-            }
-        }
+/// At `instant`; never when there is none.
+pub(crate) async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

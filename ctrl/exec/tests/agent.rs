@@ -1,151 +1,17 @@
 //! The real program against a sidecar played by the test.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
+
+mod play;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use osmo_protocol::socket::{Decoder, Frame};
+use osmo_protocol::socket::Frame;
+use play::{Agent, TRACE, WATCHDOG, binds_work, err, failed, out, skip, text};
 use tempfile::TempDir;
-
-/// Generous: a machine under load must not fail a test.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// The example of W3C Trace Context.
-const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-/// An agent and the folder it lives in.
-struct Agent {
-    root: TempDir,
-    child: Child,
-}
-
-/// The test's end of the socket.
-struct Sidecar {
-    stream: UnixStream,
-    decoder: Decoder,
-}
-
-impl Agent {
-    /// Starts the agent; the sidecar need not listen yet.
-    fn start(args: &[&str]) -> Self {
-        let root = TempDir::new().unwrap();
-        for name in ["data/socket", "data/output", "data/input"] {
-            fs::create_dir_all(root.path().join(name)).unwrap();
-        }
-        fs::write(root.path().join("data/socket/handoff"), "0123456789abcdef").unwrap();
-        fs::write(root.path().join("count.sh"), "#!/bin/sh\necho bound\n").unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
-            .args(["-socketPath", "data/socket/data.sock", "-userBinPath", "/osmo/usr/bin"])
-            .args(args)
-            .current_dir(root.path())
-            .env("TRACEPARENT", TRACE)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { root, child }
-    }
-
-    fn shell(script: &str) -> Self {
-        Self::start(&["-commands", "sh", "-commands", "-c", "-args", script])
-    }
-
-    /// Listens, and takes the agent's greeting.
-    fn accept(&self) -> Sidecar {
-        let listener = UnixListener::bind(self.path("data/socket/data.sock")).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(WATCHDOG)).unwrap();
-        let mut sidecar = Sidecar { stream, decoder: Decoder::default() };
-        assert_eq!(
-            sidecar.next(),
-            Some(Frame::Hello { token: "0123456789abcdef".into(), session: None })
-        );
-        sidecar
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.root.path().join(name)
-    }
-
-    /// Accepts and starts the command.
-    fn begin(&self) -> Sidecar {
-        let mut sidecar = self.accept();
-        let output_folder = self.path("data/output/").to_str().unwrap().to_owned();
-        sidecar.send(&Frame::ExecStart { output_folder });
-        sidecar
-    }
-
-    /// Waits for the end; the code, and what the agent said on its own log.
-    fn end(mut self) -> (Option<i32>, String) {
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if begin.elapsed() > WATCHDOG {
-                let _ = self.child.kill();
-                panic!("the agent does not end");
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        let mut told = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-        (status.code(), told)
-    }
-}
-
-impl Sidecar {
-    fn send(&mut self, frame: &Frame) {
-        self.stream.write_all(&frame.encode()).unwrap();
-    }
-
-    fn next(&mut self) -> Option<Frame> {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(frame) = self.decoder.frame().unwrap() {
-                return Some(frame);
-            }
-            match self.stream.read(&mut buffer).unwrap() {
-                0 => return None,
-                count => self.decoder.push(&buffer[..count]),
-            }
-        }
-    }
-
-    fn rest(&mut self) -> Vec<Frame> {
-        std::iter::from_fn(|| self.next()).collect()
-    }
-
-    fn wait_for(&mut self, line: &str) {
-        while self.next().expect("the line comes before the end") != out(line) {}
-    }
-}
-
-fn out(line: &str) -> Frame {
-    Frame::MessageOut(line.into())
-}
-
-fn err(line: &str) -> Frame {
-    Frame::MessageErr(line.into())
-}
-
-fn failed(told: &str, code: i32) -> Frame {
-    Frame::ExecFailed { message: format!("Command failed with error: {told}\n"), code: Some(code) }
-}
-
-/// The stdout text of `frames`, as the command wrote it.
-fn text(frames: &[Frame]) -> String {
-    let lines = frames.iter().filter_map(|frame| match frame {
-        Frame::MessageOut(line) => Some(format!("{line}\n")),
-        _ => None,
-    });
-    lines.collect()
-}
 
 #[test]
 fn a_command_runs_and_ends() {
@@ -219,10 +85,11 @@ fn without_a_start_nothing_runs() {
     assert_eq!(sidecar.rest(), []);
     assert_eq!(agent.end(), (Some(0), String::new()));
 
-    let agent = Agent::shell("echo never");
+    let agent = Agent::start(&["-sidecarTimeout", "0", "-commands", "true"]);
     drop(agent.accept());
-    let told = "osmo-exec: the sidecar went away before the start\n";
-    assert_eq!(agent.end(), (Some(2), told.into()));
+    let (code, told) = agent.end();
+    assert_eq!(code, Some(2));
+    assert!(told.ends_with("osmo-exec: the sidecar went away before the start\n"), "{told}");
 }
 
 #[test]
@@ -297,7 +164,9 @@ fn stop_reaches_the_command() {
 
 #[test]
 fn the_command_outlives_the_sidecar() {
-    let agent = Agent::shell("echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4");
+    let script = "echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4";
+    let agent =
+        Agent::start(&["-sidecarTimeout", "1", "-commands", "sh", "-args", "-c", "-args", script]);
     let mut sidecar = agent.begin();
     sidecar.wait_for("ready");
     drop(sidecar);
@@ -324,15 +193,7 @@ fn outputs_become_readable() {
 
 #[test]
 fn binds_show_the_tree_at_its_place() {
-    let probe = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
-        .args(["--osmo-exec-stage", "--probe"])
-        .output()
-        .unwrap();
-    if !probe.status.success() {
-        let told = String::from_utf8_lossy(&probe.stderr);
-        assert_eq!(probe.status.code(), Some(125), "{told}");
-        assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "{told}");
-        eprintln!("skipped: {told}");
+    if !binds_work() {
         return;
     }
     let script = "cat /osmo/data/input/x && echo y > /osmo/data/output/y && id -u && pwd \
@@ -369,4 +230,24 @@ fn a_bind_that_cannot_be_is_told() {
     assert_eq!(frames.last(), Some(&failed("exit status 125", 125)));
     assert!(matches!(&frames[0], Frame::MessageErr(line) if line.contains("no-such-folder")));
     assert_eq!(agent.end().0, Some(125));
+}
+
+/// Namespaces of its own, as a container has them.
+const CONTAINER: [&str; 5] = ["unshare", "-r", "-p", "-f", "--mount-proc"];
+
+#[test]
+fn the_first_process_of_a_container_buries_everybody() {
+    let works = Command::new(CONTAINER[0]).args(&CONTAINER[1..]).arg("true").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip("unshare of process numbers is refused here");
+    }
+    let script = "echo $PPID; for i in 1 2 3; do sh -c 'sleep 0.05 &'; done; sleep 0.5; \
+                  grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; sleep 1000 & kill -TERM 1; wait";
+    let args = ["-commands", "sh", "-commands", "-c", "-args", script];
+    let agent = Agent::under(&CONTAINER, &args, |_| {});
+    let mut frames = agent.begin().rest();
+    let end = failed("exit status 143 (ended by signal 15 SIGTERM)", 143);
+    assert_eq!(frames.pop(), Some(end), "{frames:?}");
+    assert_eq!(text(&frames), "1\n0\n");
+    assert_eq!(agent.end().0, Some(143));
 }

@@ -14,7 +14,10 @@
 //! it with `"ExitCode":true`, which others ignore.
 
 mod input;
+mod marked;
 mod output;
+#[cfg(test)]
+mod tests;
 
 pub use input::{Input, InputError, InputReader};
 pub use output::{Output, OutputReader};

@@ -1,5 +1,8 @@
 //! The user's side of the stream, read by the agent.
 
+use serde_json::{Deserializer, Map, Value};
+
+use super::marked::{Piece, cut};
 use super::{RESIZE_MARKER, Size, VALUE_BYTES_MAX};
 
 /// What the user sent.
@@ -16,10 +19,10 @@ pub enum Input {
 #[error("the terminal's stream does not begin with a window size")]
 pub struct InputError;
 
-/// Reads the stream, however it is cut.
+/// Reads the stream, however it is cut. It holds at most one unfinished value.
 #[derive(Debug, Default)]
 pub struct InputReader {
-    pending: Vec<u8>,
+    pub(super) pending: Vec<u8>,
     begun: bool,
 }
 
@@ -30,83 +33,54 @@ impl InputReader {
     /// The first value is no size.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Input>, InputError> {
         self.pending.extend_from_slice(bytes);
-        let mut whole = Vec::new();
+        let (mut whole, mut taken) = (Vec::new(), 0);
         if !self.begun {
-            let Some(size) = self.first()? else { return Ok(whole) };
+            let Some((size, length)) = first(&self.pending)? else { return Ok(whole) };
             whole.push(Input::Size(size));
+            (self.begun, taken) = (true, length);
         }
-        self.later(&mut whole);
+        taken += cut(&self.pending[taken..], RESIZE_MARKER, size, |piece| {
+            whole.push(match piece {
+                Piece::Bytes(keys) => Input::Keys(keys),
+                Piece::Value(size) => Input::Size(size),
+            });
+        });
+        self.pending.drain(..taken);
         Ok(whole)
     }
 
-    fn first(&mut self) -> Result<Option<Size>, InputError> {
-        let Some(end) = self.pending.iter().position(|&byte| byte == b'}') else {
-            let too_long = self.pending.len() > VALUE_BYTES_MAX;
-            return if too_long { Err(InputError) } else { Ok(None) };
-        };
-        let size = size(&self.pending[..=end]).ok_or(InputError)?;
-        self.pending.drain(..=end);
-        self.begun = true;
-        Ok(Some(size))
+    /// Whether a lone NUL is held back, which is a keystroke (Control-Space)
+    /// unless the rest of a marker follows.
+    pub fn holds_key(&self) -> bool {
+        self.begun && self.pending == [0]
     }
 
-    /// Cuts `pending` into keys and sizes; what may become a marker stays.
-    fn later(&mut self, whole: &mut Vec<Input>) {
-        let mut keys = Vec::new();
-        while let Some(nul) = self.pending.iter().position(|&byte| byte == 0) {
-            keys.extend(self.pending.drain(..nul));
-            match resize(&self.pending) {
-                Found::More => break,
-                Found::Nothing => keys.extend(self.pending.drain(..1)),
-                Found::Size(size, length) => {
-                    self.pending.drain(..length);
-                    if !keys.is_empty() {
-                        whole.push(Input::Keys(std::mem::take(&mut keys)));
-                    }
-                    whole.push(Input::Size(size));
-                }
-            }
-        }
-        if self.pending.first() != Some(&0) {
-            keys.append(&mut self.pending);
-        }
-        if !keys.is_empty() {
-            whole.push(Input::Keys(keys));
-        }
+    /// Gives up waiting for the rest of a marker behind a lone NUL.
+    pub fn release(&mut self) -> Option<Input> {
+        self.holds_key().then(|| Input::Keys(std::mem::take(&mut self.pending)))
     }
 }
 
-enum Found {
-    /// A marker, perhaps.
-    More,
-    /// No marker.
-    Nothing,
-    /// A size, and how many bytes it took.
-    Size(Size, usize),
+/// The stream's first value and its length; `None` while it is not whole.
+fn first(bytes: &[u8]) -> Result<Option<(Size, usize)>, InputError> {
+    let head = &bytes[..bytes.len().min(VALUE_BYTES_MAX)];
+    let mut values = Deserializer::from_slice(head).into_iter::<Map<String, Value>>();
+    match values.next() {
+        Some(Ok(object)) => Ok(Some((known(&object).ok_or(InputError)?, values.byte_offset()))),
+        Some(Err(error)) if !error.is_eof() => Err(InputError),
+        _ if bytes.len() >= VALUE_BYTES_MAX => Err(InputError),
+        _ => Ok(None),
+    }
 }
 
-/// What `bytes`, which begin with a NUL, begin with.
-fn resize(bytes: &[u8]) -> Found {
-    let common = bytes.len().min(RESIZE_MARKER.len());
-    if bytes[..common] != RESIZE_MARKER[..common] {
-        return Found::Nothing;
-    }
-    let value = &bytes[common..];
-    match value.iter().take(VALUE_BYTES_MAX).position(|&byte| byte == b'}') {
-        Some(end) => match size(&value[..=end]) {
-            Some(size) => Found::Size(size, common + end + 1),
-            None => Found::Nothing,
-        },
-        None if value.len() >= VALUE_BYTES_MAX => Found::Nothing,
-        None => Found::More,
-    }
+fn size(text: &[u8]) -> Option<Size> {
+    known(&serde_json::from_slice(text).ok()?)
 }
 
 /// Keys in any case of letters.
-fn size(text: &[u8]) -> Option<Size> {
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text).ok()?;
+fn known(object: &Map<String, Value>) -> Option<Size> {
     let mut size = Size::default();
-    for (key, value) in &object {
+    for (key, value) in object {
         let number = || value.as_u64().and_then(|number| u16::try_from(number).ok());
         match key.to_ascii_lowercase().as_str() {
             "rows" => size.rows = number()?,

@@ -1,0 +1,93 @@
+//! Does what the machine says.
+
+use osmo_protocol::socket::Frame;
+use tokio::sync::{mpsc, watch};
+
+use super::finish::Finish;
+use super::{Agent, Exit, GONE, News};
+use crate::command::{Running, StartError};
+use crate::machine::{Effect, Event};
+use crate::reaper::Ended;
+use crate::{complain, stream, tree};
+
+impl Agent<'_> {
+    /// Asks the machine what `event` means.
+    pub(super) fn happen(&mut self, event: Event) {
+        let (state, effects) = self.state.step(event);
+        self.state = state;
+        self.told_state.send_replace(state.told());
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start => self.start(),
+            Effect::Signal(signal) => {
+                if let Some(command) = &self.command {
+                    command.signal_group(signal);
+                }
+            }
+            Effect::TellStopped => self.tell(Frame::UserStopFinished),
+            Effect::Finish => self.finish(),
+            Effect::FinishBy(signal) => {
+                self.ended = Ended::signal(signal as i32);
+                self.finish();
+            }
+            Effect::Exit(code) => {
+                if code == GONE {
+                    complain("the sidecar went away before the start");
+                }
+                self.exit = Some(Exit::Now(code));
+            }
+            Effect::Abandon => self.exit = Some(Exit::Now(self.ended.code)),
+        }
+    }
+
+    /// Starts the command; its end, or that it cannot start, follows as news.
+    fn start(&mut self) {
+        tree::shortcuts(&self.output_folder);
+        match Running::start(self.flags, self.stage, &self.reaper) {
+            Ok(running) => {
+                self.command = Some(running.process.clone());
+                tokio::spawn(watch_command(running, self.frames.clone(), self.newsroom.clone()));
+            }
+            Err(StartError { code, sentence }) => {
+                self.tell(Frame::MessageErr(sentence));
+                let newsroom = self.newsroom.clone();
+                tokio::spawn(async move { newsroom.send(News::Ended(Ended::exit(code))).await });
+            }
+        }
+    }
+
+    /// Tidies up beside the loop: a final checkpoint may take its time.
+    fn finish(&mut self) {
+        let finish = Finish {
+            terminals: self.terminals.take(),
+            reaper: self.reaper.clone(),
+            output_folder: self.output_folder.clone(),
+        };
+        let newsroom = self.newsroom.clone();
+        tokio::spawn(async move {
+            finish.run().await;
+            let _ = newsroom.send(News::Finished).await;
+        });
+    }
+}
+
+/// Relays the command's lines; its end is told once they are.
+async fn watch_command(running: Running, frames: mpsc::Sender<Frame>, news: mpsc::Sender<News>) {
+    let Running { process: _, mut end, stdout, stderr } = running;
+    let (over, is_over) = watch::channel(false);
+    let relay =
+        |pipe, frame| tokio::spawn(stream::relay(pipe, frame, frames.clone(), is_over.clone()));
+    let streams =
+        [relay(stdout.into(), Frame::MessageOut), relay(stderr.into(), Frame::MessageErr)];
+    let ended = end.wait().await;
+    let _ = over.send(true);
+    for stream in streams {
+        let _ = stream.await;
+    }
+    let _ = news.send(News::Ended(ended)).await;
+}

@@ -1,0 +1,29 @@
+//! What happens between the command's end and its telling.
+
+use std::path::PathBuf;
+
+use crate::reaper::Reaper;
+use crate::terminal::Terminals;
+use crate::{orphans, tree};
+
+/// What is to be tidied up.
+pub(super) struct Finish {
+    pub(super) terminals: Option<Terminals>,
+    pub(super) reaper: Reaper,
+    pub(super) output_folder: PathBuf,
+}
+
+impl Finish {
+    /// Ends terminals and what the command left behind, then makes its results
+    /// readable.
+    pub(super) async fn run(self) {
+        if let Some(mut terminals) = self.terminals {
+            terminals.close().await;
+        }
+        orphans::end_but(&self.reaper.waited()).await;
+        let folder = self.output_folder;
+        if !folder.as_os_str().is_empty() {
+            let _ = tokio::task::spawn_blocking(move || tree::make_readable(&folder)).await;
+        }
+    }
+}
