@@ -18,6 +18,7 @@ mod dry;
 pub mod endpoint;
 pub mod exit;
 mod load;
+mod login;
 pub mod order;
 mod outcome;
 mod plan;
@@ -31,16 +32,17 @@ pub mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::cli::{RunArgs, StoreArgs};
-use crate::service::{LocalService, ServiceConfig};
+use crate::service::{LocalService, ServiceConfig, WorkflowStatus};
 use crate::store::{FileStore, StoreConfig, StoreError, dataset};
 use crate::workflow::Loaded;
 use endpoint::Endpoint;
 use load::load;
+use login::LoginFile;
 use plan::Common;
 use report::RunReport;
 use screen::Screen;
@@ -49,6 +51,9 @@ use stop::Stops;
 
 /// Variables that name a real endpoint.
 const ENDPOINT_VARIABLES: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+
+/// Who follows the logs may read the last lines for this long.
+const READERS_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the file; answers with the process's exit status.
 pub fn main(args: &RunArgs) -> u8 {
@@ -109,7 +114,13 @@ fn run(args: &RunArgs, loaded: &Loaded, screen: &mut Screen) -> Result<RunReport
         if real_endpoint(args).is_some() {
             tasks.use_real_endpoint();
         }
+        let login =
+            LoginFile::write(state.root(), service.address(), service.lasting_user_token())?;
+        screen.note(&reach(args, &workflow_id));
         let report = tasks.run(screen, stops, began).await;
+        drop(login);
+        service.ledger().set_workflow_status(&workflow_id, WorkflowStatus::Completed);
+        service.readers_gone(READERS_WAIT).await;
         service.stop().await;
         report
     })?;
@@ -117,6 +128,18 @@ fn run(args: &RunArgs, loaded: &Loaded, screen: &mut Screen) -> Result<RunReport
         screen.note(&format!("the task trees are kept in {}", work.keep().display()));
     }
     Ok(report)
+}
+
+/// How to reach the tasks from another terminal, said once.
+fn reach(args: &RunArgs, workflow_id: &str) -> String {
+    let state = match &args.state {
+        None => String::new(),
+        Some(state) => format!(" (with the state folder {})", state.display()),
+    };
+    format!(
+        "{workflow_id}: from another terminal{state}: osmo exec {workflow_id} TASK, \
+         osmo port-forward {workflow_id} TASK --port PORT, osmo logs {workflow_id} -f"
+    )
 }
 
 fn open_store(state: &State) -> Result<FileStore> {
@@ -140,7 +163,14 @@ fn prepare_store(
     screen: &mut Screen,
 ) -> Result<()> {
     store.ensure_bucket(access::TASK_BUCKET)?;
-    if real_endpoint(args).is_some() {
+    if let Some(endpoint) = real_endpoint(args) {
+        if let Some(path) = dataset_beside(&args.file) {
+            screen.warn(&format!(
+                "{} is not generated: the workflow's URLs lead to {endpoint}, and data sets are \
+                 made in the embedded store only",
+                path.display()
+            ));
+        }
         return Ok(());
     }
     let urls = plan::urls(&loaded.workflow, workflow_id);

@@ -15,9 +15,8 @@
 //! is skipped and reported in this process's log.
 //!
 //! What it is not: a database (all is in memory and bounded), a scheduler, or
-//! a gateway. It speaks plain HTTP and binds loopback only. Browsers are not
-//! proxied to a task's webserver yet: the control socket is accepted and
-//! reported alive, nothing more.
+//! a gateway. It speaks plain HTTP and binds loopback only. Browsers reach a
+//! task's webserver under `http://<key>.localhost:PORT/`.
 //!
 //! Invariants:
 //! * `log_done` is sent after every earlier line of the connection is stored
@@ -29,6 +28,7 @@
 //! Limits are in [`ServiceConfig`].
 
 mod auth;
+mod browser;
 mod config;
 mod events;
 mod http;
@@ -36,6 +36,8 @@ mod ledger;
 mod link;
 mod listen;
 mod logger;
+mod logs;
+mod reply;
 mod router;
 mod store;
 mod task;
@@ -54,7 +56,10 @@ use listen::Listening;
 use osmo_protocol::logger::Action;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+
+/// Life of a lasting token: the key that signs it dies with the process.
+const LASTING: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 86_400);
 
 /// The service, listening. Dropping it stops it without waiting.
 pub struct LocalService {
@@ -69,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) keys: auth::Keys,
     pub(crate) subscribers: Subscribers,
     pub(crate) pairs: router::Pairs,
+    /// Who follows logs just now.
+    pub(crate) readers: watch::Sender<usize>,
     ledger: Mutex<Ledger>,
 }
 
@@ -96,6 +103,7 @@ impl LocalService {
             keys: auth::Keys::random(config.token_life),
             subscribers: Subscribers::default(),
             pairs: router::Pairs::default(),
+            readers: watch::Sender::new(0),
             ledger,
             config,
         });
@@ -118,6 +126,12 @@ impl LocalService {
     /// A token for a user's calls (REST, router client), for `token_life`.
     pub fn user_token(&self) -> String {
         self.shared.keys.issue(Role::User).0
+    }
+
+    /// A token for a user's calls that lives as long as this process can: for
+    /// who started it and works beside it.
+    pub fn lasting_user_token(&self) -> String {
+        self.shared.keys.issue_for(Role::User, LASTING).0
     }
 
     /// A token as the token call would give it to a sidecar.
@@ -160,6 +174,13 @@ impl LocalService {
     /// unsubscribe.
     pub fn subscribe(&self) -> mpsc::Receiver<ServiceEvent> {
         self.shared.subscribers.subscribe()
+    }
+
+    /// Waits until nobody follows logs any more, at most `limit`. Followers end
+    /// by themselves when their workflow has.
+    pub async fn readers_gone(&self, limit: std::time::Duration) {
+        let mut readers = self.shared.readers.subscribe();
+        let _ = tokio::time::timeout(limit, readers.wait_for(|count| *count == 0)).await;
     }
 
     /// Ends every connection without a close frame, as a crash would, and goes

@@ -6,8 +6,7 @@
 //! |---|---|
 //! | `token-*`, `logger-*`, `barrier-*`, `action-*`, `router-*` | replayed, all of them |
 //! | `portforward-*`, `rsync-pair` | replayed |
-//! | `webserver-alive` | replayed without the browser's two requests |
-//! | other `webserver-*` | not replayed: browsers are not proxied yet |
+//! | `webserver-*` | replayed, with the browsers' requests |
 //! | `cli-*` | not replayed: they show the command line's side, not the service's |
 //! | `agent-*` | not replayed: the operator's sockets are not served |
 //! | `workflow-*` | not replayed: nothing is scheduled here |
@@ -132,4 +131,24 @@ recordings! {
     token_ok => "token-ok",
     token_pending => "token-pending",
     webserver_alive => "webserver-alive",
+    webserver_backend_never_dials => "webserver-backend-never-dials",
+    webserver_body_in_pieces => "webserver-body-in-pieces",
+    webserver_browser_leaves => "webserver-browser-leaves",
+    webserver_chunked => "webserver-chunked",
+    webserver_control_replaced => "webserver-control-replaced",
+    webserver_forwarded_host => "webserver-forwarded-host",
+    webserver_get => "webserver-get",
+    webserver_get_with_body => "webserver-get-with-body",
+    webserver_head_only_then_body => "webserver-head-only-then-body",
+    webserver_head_request => "webserver-head-request",
+    webserver_no_length => "webserver-no-length",
+    webserver_odd_heads => "webserver-odd-heads",
+    webserver_parallel => "webserver-parallel",
+    webserver_post => "webserver-post",
+    webserver_short_body => "webserver-short-body",
+    webserver_split_head => "webserver-split-head",
+    webserver_text_reply => "webserver-text-reply",
+    webserver_websocket => "webserver-websocket",
+    webserver_websocket_task_closes => "webserver-websocket-task-closes",
+    webserver_websocket_unknown => "webserver-websocket-unknown",
 }

@@ -2,7 +2,7 @@
 //! and calls that make no sense.
 #![allow(clippy::unwrap_used)]
 
-use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity};
+use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity, WorkflowStatus};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -103,4 +103,78 @@ async fn a_body_has_a_limit() {
     let (status, _) = call(&service, head, &vec![b' '; 65_537]).await;
     assert_eq!(status, 413);
     service.stop().await;
+}
+
+async fn say(service: &LocalService, lines: &[(&str, &str)]) {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+    let address = service.address();
+    let path = "/api/logger/workflow/wf-1/osmo_ctrl/t1/retry_id/0";
+    let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+    let token = format!("Bearer {}", service.sidecar_token());
+    request.headers_mut().insert("Authorization", token.parse().unwrap());
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    for (kind, text) in lines.iter().chain(&[("LOG_DONE", "")]) {
+        let inner = serde_json::json!({
+            "Source": "t1", "Time": "2026-01-02T03:04:05.5Z", "Text": text, "IOType": kind,
+        });
+        let frame = Value::String(inner.to_string()).to_string();
+        socket.send(Message::text(frame)).await.unwrap();
+    }
+    socket.next().await.unwrap().unwrap();
+}
+
+const LINES: [(&str, &str); 4] =
+    [("STDOUT", "one"), ("OSMO_CTRL", "two"), ("OSMO_CTRL", ""), ("STDERR", "three")];
+
+#[tokio::test]
+async fn logs_are_worded_as_the_real_service_words_them() {
+    let service = start().await;
+    say(&service, &LINES).await;
+    service.ledger().set_workflow_status("wf-1", WorkflowStatus::Completed);
+    let day = "2026/01/02 03:04:05 ";
+    let (one, two, three) = ("[t1] one\n", "[t1][osmo] two\n", "[t1] three\n");
+    for (query, wanted) in [
+        ("", vec![one, two, three]),
+        ("?task_name=t1", vec![one, two, three]),
+        ("?last_n_lines=1", vec![three]),
+        ("?query=%5Cbt(wo|hree)$", vec![two, three]),
+    ] {
+        let (status, body) =
+            call(&service, &format!("GET /api/workflow/wf-1/logs{query}"), b"").await;
+        assert_eq!(status, 200);
+        // Chunked: sizes may stand between the lines.
+        for line in &wanted {
+            assert!(body.contains(&format!("{day}{line}")), "{query}: {body}");
+        }
+        assert_eq!(body.matches(day).count(), wanted.len(), "{query}: {body}");
+        assert!(body.ends_with("0\r\n\r\n"), "{body}");
+    }
+    for (query, wanted) in [
+        ("?task_name=nope", 400),
+        ("?query=(", 400),
+        ("?last_n_lines=x", 422),
+        ("?last_n_lines=-1", 400),
+    ] {
+        let (status, _) = call(&service, &format!("GET /api/workflow/wf-1/logs{query}"), b"").await;
+        assert_eq!(status, wanted, "{query}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn logs_are_followed_until_the_workflow_has_ended() {
+    let service = std::sync::Arc::new(start().await);
+    let follower = std::sync::Arc::clone(&service);
+    let following =
+        tokio::spawn(async move { call(&follower, "GET /api/workflow/wf-1/logs", b"").await });
+    say(&service, &[("STDOUT", "early")]).await;
+    say(&service, &[("STDOUT", "late")]).await;
+    assert!(!following.is_finished());
+    service.ledger().set_workflow_status("wf-1", WorkflowStatus::Completed);
+    let (status, body) = following.await.unwrap();
+    assert_eq!(status, 200);
+    assert!(body.contains("] early\n") && body.contains("] late\n"), "{body}");
+    service.readers_gone(std::time::Duration::from_secs(10)).await;
 }

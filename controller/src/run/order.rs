@@ -11,6 +11,9 @@ use osmo_protocol::layout;
 
 use super::tree::Tree;
 
+/// Bytes per second each way, as a service has it without settings of its own.
+const RSYNC_LIMIT: u64 = 2_621_440;
+
 /// Everything a pod is started with.
 #[derive(Debug)]
 pub struct Order {
@@ -26,6 +29,10 @@ pub struct Order {
     pub inputs: Vec<String>,
     /// `-outputs` values.
     pub outputs: Vec<String>,
+    /// `-checkpoint` values.
+    pub checkpoints: Vec<String>,
+    /// Whether an rsync program was found that the agent can serve with.
+    pub rsync: bool,
     /// Program and arguments.
     pub argv: Vec<String>,
     /// The command's environment, whole.
@@ -121,6 +128,16 @@ impl Order {
             args.extend(["-bind".into(), bind(tree.root().into(), "/osmo".into())]);
             for (at, from) in &self.files {
                 args.extend(["-bind".into(), bind(from.into(), at.into())]);
+            }
+        }
+        for checkpoint in &self.checkpoints {
+            args.extend(["-checkpoint".into(), checkpoint.into()]);
+        }
+        if self.rsync {
+            let limit = RSYNC_LIMIT.to_string();
+            args.push("-enableRsync".into());
+            for flag in ["-rsyncReadLimit", "-rsyncWriteLimit"] {
+                args.extend([flag.into(), limit.clone().into()]);
             }
         }
         let mut argv = self.argv.iter();

@@ -71,6 +71,8 @@ pub(super) fn order(
         retry_id,
         inputs: inputs(&common.workflow_id, &resolved),
         outputs: outputs(&common.workflow_id, whole, group, &resolved),
+        checkpoints: checkpoints(&resolved),
+        rsync: rsync_found(),
         argv: workflow::argv(&resolved, &environment),
         environment,
         files: files(common, &resolved, tree)?,
@@ -148,6 +150,28 @@ fn outputs(workflow_id: &str, workflow: &Workflow, group: &Group, task: &Task) -
         task.outputs.iter().map(|output| format!("url:{},{}", output.url.text, output.regex.text)),
     );
     outputs
+}
+
+/// `path;url;seconds;regex`; without a regex it ends in `;`.
+fn checkpoints(task: &Task) -> Vec<String> {
+    let checkpoints = task.checkpoints.iter();
+    checkpoints
+        .map(|checkpoint| {
+            format!(
+                "{};{};{};{}",
+                checkpoint.path.text,
+                checkpoint.url.text,
+                checkpoint.frequency.as_secs(),
+                checkpoint.regex.text
+            )
+        })
+        .collect()
+}
+
+/// The commands of a pod have this machine's programs.
+fn rsync_found() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join("rsync").is_file())
 }
 
 fn has_downstream(workflow: &Workflow, group: &Group) -> bool {

@@ -47,7 +47,12 @@ impl Keys {
 
     /// A token and the Unix second at which it ends.
     pub(crate) fn issue(&self, role: Role) -> (String, u64) {
-        let ends = now() + self.life;
+        self.issue_for(role, self.life)
+    }
+
+    /// The same, for a life of its own.
+    pub(crate) fn issue_for(&self, role: Role, life: Duration) -> (String, u64) {
+        let ends = now() + life;
         let claims = Claims { iss: "osmo".to_owned(), roles: vec![role], exp: ends.as_secs_f64() };
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
         let signed = format!(

@@ -1,12 +1,14 @@
 //! Requests: which part answers, and the turn from HTTP to WebSocket.
 
 use super::auth::Role;
+use super::browser::{self, HangUp};
 use super::link::Link;
 use super::listen::Lifeline;
-use super::{Shared, logger, router, token, user};
+use super::reply::{Reply, detail, empty, json};
+use super::{Shared, logger, logs, router, token, user};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use osmo_protocol::router::Side;
@@ -21,8 +23,6 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// A peer must send its request body within this time.
 const BODY_WAIT: Duration = Duration::from_secs(30);
-
-pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// The parts of a request that an answer depends on.
 pub(crate) struct Call {
@@ -41,7 +41,24 @@ impl Call {
     }
 }
 
+/// Answers whatever comes; a request under a webserver's host name is a
+/// browser's.
 pub(crate) async fn answer(
+    mut request: Request<Incoming>,
+    shared: Arc<Shared>,
+    lifeline: Lifeline,
+) -> Result<Reply, HangUp> {
+    match browser::key(request.headers()) {
+        None => Ok(answer_service(request, shared, lifeline).await),
+        Some(key) if is_upgrade(&request) => {
+            let target = Target::browser(&request, key, &shared);
+            Ok(upgrade(&mut request, target, shared, lifeline))
+        }
+        Some(key) => browser::answer(request, &key, shared, lifeline).await,
+    }
+}
+
+async fn answer_service(
     mut request: Request<Incoming>,
     shared: Arc<Shared>,
     lifeline: Lifeline,
@@ -81,6 +98,10 @@ pub(crate) async fn answer(
         ("GET", ["api", "router", "webserver", key]) => {
             json(StatusCode::OK, if shared.pairs.is_alive(key) { "true" } else { "false" })
         }
+        ("GET", ["api", "workflow", workflow, "logs"]) => match allow(Role::User) {
+            Ok(()) => logs::answer(&call, workflow, &shared, lifeline),
+            Err(status) => empty(status),
+        },
         ("POST", ["api", "workflow", workflow, what @ ..]) => match allow(Role::User) {
             Ok(()) => user::answer(&call, workflow, what, &shared),
             Err(status) => empty(status),
@@ -94,6 +115,7 @@ enum Target {
     Logger(super::TaskKey),
     Pair(router::Dial),
     WebServer { key: String },
+    Browser { key: String, cookie: String, payload: serde_json::Value },
 }
 
 impl Target {
@@ -125,6 +147,11 @@ impl Target {
             }
             _ => None,
         }
+    }
+
+    fn browser(request: &Request<Incoming>, key: String, shared: &Shared) -> Self {
+        let cookie = browser::sticky(request.headers());
+        Self::Browser { key, cookie, payload: browser::payload(request, shared.config.strict) }
     }
 
     fn role(&self) -> Role {
@@ -161,6 +188,9 @@ fn upgrade(
                 Target::Logger(task) => logger::serve(link, task, &shared).await,
                 Target::Pair(dial) => router::serve(link, dial, &shared).await,
                 Target::WebServer { key } => router::serve_webserver(link, &key, &shared),
+                Target::Browser { key, cookie, payload } => {
+                    browser::serve_socket(link, &key, &cookie, payload, &shared).await;
+                }
             }
         };
         tokio::join!(session, transport);
@@ -188,32 +218,4 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 fn decode(text: &str, plus_is_space: bool) -> String {
     let text = if plus_is_space { text.replace('+', " ") } else { text.to_owned() };
     percent_decode_str(&text).decode_utf8_lossy().into_owned()
-}
-
-/// A JSON reply.
-pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
-    typed(status, "application/json", body.into())
-}
-
-/// A text reply.
-pub(crate) fn text(status: StatusCode, body: &'static str) -> Reply {
-    typed(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
-}
-
-/// `{"detail": …}`, as the real service words what its framework refuses.
-pub(crate) fn detail(status: StatusCode, detail: impl serde::Serialize) -> Reply {
-    json(status, serde_json::json!({ "detail": detail }).to_string())
-}
-
-fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    reply
-}
-
-fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = status;
-    reply
 }

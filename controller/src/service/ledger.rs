@@ -10,7 +10,7 @@ use super::task::{TaskIdentity, TaskKey, TaskStatus, WorkflowStatus};
 use osmo_protocol::logger::Action;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::SystemTime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Actions that may wait for a task to connect.
 const ACTIONS_MAX: usize = 1024;
@@ -31,6 +31,8 @@ pub struct Ledger {
     task_lines_max: usize,
     workflow_lines_max: usize,
     log_bytes_max: usize,
+    /// Ticks when a line or a status is new.
+    changed: watch::Sender<()>,
 }
 
 pub(crate) struct Task {
@@ -60,6 +62,7 @@ impl Ledger {
             task_lines_max: config.task_lines_max,
             workflow_lines_max: config.workflow_lines_max,
             log_bytes_max: config.log_bytes_max,
+            changed: watch::Sender::new(()),
         }
     }
 
@@ -98,6 +101,7 @@ impl Ledger {
         if let Some(task) = self.tasks.get_mut(task) {
             task.status = status;
         }
+        self.changed.send_replace(());
     }
 
     /// State of a workflow.
@@ -105,6 +109,7 @@ impl Ledger {
         if let Some(workflow) = self.workflows.get_mut(workflow) {
             workflow.status = status;
         }
+        self.changed.send_replace(());
     }
 
     /// Values to mask in a task's lines; those below 8 characters are not.
@@ -163,7 +168,48 @@ impl Ledger {
         if let Some(workflow) = self.workflows.get_mut(&key.workflow) {
             workflow.logs.push(entry.clone());
         }
+        self.changed.send_replace(());
         entry
+    }
+
+    /// Ticks when a line or a status is new.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Where a reader of the `last` lines begins.
+    pub(super) fn first_line(
+        &self,
+        workflow: &str,
+        task: Option<&TaskKey>,
+        last: Option<usize>,
+    ) -> u64 {
+        self.log(workflow, task).map_or(0, |(log, _)| log.first(last))
+    }
+
+    /// At most `max` lines, the number of the next, and whether none will come.
+    pub(super) fn lines_from(
+        &self,
+        workflow: &str,
+        task: Option<&TaskKey>,
+        from: u64,
+        max: usize,
+    ) -> (Vec<LogEntry>, u64, bool) {
+        let Some((log, ended)) = self.log(workflow, task) else { return (Vec::new(), from, true) };
+        let (lines, next) = log.from(from, max);
+        (lines, next, ended)
+    }
+
+    fn log(&self, workflow: &str, task: Option<&TaskKey>) -> Option<(&LogStream, bool)> {
+        let whole = self.workflows.get(workflow)?;
+        let ended = whole.status == WorkflowStatus::Completed;
+        match task {
+            None => Some((&whole.logs, ended)),
+            Some(task) => {
+                let task = self.tasks.get(task)?;
+                Some((&task.logs, ended || task.status.is_finished()))
+            }
+        }
     }
 
     pub(crate) fn store_io(&mut self, key: &TaskKey, metric: TaskIo) {

@@ -1,11 +1,11 @@
 //! The listener and the connections that live under it.
 
+use super::browser::HangUp;
 use super::config::ServiceError;
 use super::{Shared, http};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +110,10 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, lifeline: Lifeline) {
     let for_upgrade = lifeline.clone();
     let service = service_fn(move |request| {
         let (shared, lifeline) = (Arc::clone(&shared), for_upgrade.clone());
-        async move { Ok::<_, Infallible>(http::answer(request, shared, lifeline).await) }
+        async move {
+            let reply = http::answer(request, shared, lifeline).await;
+            reply.map_err(|HangUp| std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
+        }
     });
     let connection = http1::Builder::new()
         .timer(hyper_util::rt::TokioTimer::new())

@@ -16,7 +16,7 @@
 use super::Shared;
 use super::link::{Frame, Link, Out};
 use osmo_protocol::router::Side;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -42,7 +42,8 @@ pub(crate) struct Pairs(Mutex<Table>);
 struct Table {
     entries: HashMap<String, Entry>,
     last_id: u64,
-    alive: BTreeSet<String>,
+    /// Where a browser's requests are told, by key in small letters.
+    webservers: BTreeMap<String, mpsc::Sender<Out>>,
 }
 
 struct Entry {
@@ -76,15 +77,32 @@ impl Pairs {
     /// Whether a webserver was registered under the key, in any case of
     /// letters. It stays so after the backend has left.
     pub(crate) fn is_alive(&self, key: &str) -> bool {
-        self.table().alive.contains(&key.to_lowercase())
+        self.table().webservers.contains_key(&key.to_lowercase())
     }
 
-    fn register(&self, key: &str) {
+    /// The control socket under a webserver's key; it may have left.
+    pub(crate) fn control(&self, key: &str) -> Option<mpsc::Sender<Out>> {
+        self.table().webservers.get(&key.to_lowercase()).cloned()
+    }
+
+    /// The latest control socket under a key counts.
+    fn register(&self, key: &str, control: mpsc::Sender<Out>) {
         let mut table = self.table();
-        if table.alive.len() >= ALIVE_MAX {
-            table.alive.pop_first();
+        if table.webservers.len() >= ALIVE_MAX {
+            table.webservers.pop_first();
         }
-        table.alive.insert(key.to_lowercase());
+        table.webservers.insert(key.to_lowercase(), control);
+    }
+
+    /// Takes a place under a fresh key; who dials on the other side comes
+    /// through the channel.
+    pub(crate) fn expect(&self, side: Side, key: &str) -> (Seat<'_>, oneshot::Receiver<Link>) {
+        let mut table = self.table();
+        table.last_id += 1;
+        let id = table.last_id;
+        let (tx, rx) = oneshot::channel();
+        table.entries.insert(key.to_owned(), Entry { id, state: State::Waiting(side, tx) });
+        (Seat { pairs: self, key: key.to_owned(), id }, rx)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -130,7 +148,7 @@ impl Pairs {
 }
 
 /// The first one's entry; freed with it, also when its task is ended.
-struct Seat<'a> {
+pub(crate) struct Seat<'a> {
     pairs: &'a Pairs,
     key: String,
     id: u64,
@@ -177,8 +195,10 @@ pub(crate) async fn serve(link: Link, dial: Dial, shared: &Shared) {
 
 /// Accepts a webserver's control connection and reports it alive.
 pub(crate) fn serve_webserver(link: Link, key: &str, shared: &Shared) {
-    shared.pairs.register(key);
-    drop(link);
+    let Link { inbound, outbound } = link;
+    shared.pairs.register(key, outbound);
+    // Nothing that it says is heard.
+    drop(inbound);
 }
 
 enum Gone {

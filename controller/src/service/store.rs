@@ -82,12 +82,14 @@ pub(crate) struct LogStream {
     lines_kept: usize,
     lines_slack: usize,
     bytes_max: usize,
+    /// Lines that came before the oldest kept.
+    dropped: u64,
 }
 
 impl LogStream {
     /// Keeps `lines_kept`, and lets `lines_slack` more gather before it trims.
     pub(crate) fn new(lines_kept: usize, lines_slack: usize, bytes_max: usize) -> Self {
-        Self { entries: VecDeque::new(), bytes: 0, lines_kept, lines_slack, bytes_max }
+        Self { entries: VecDeque::new(), bytes: 0, lines_kept, lines_slack, bytes_max, dropped: 0 }
     }
 
     pub(crate) fn push(&mut self, entry: LogEntry) {
@@ -107,9 +109,25 @@ impl LogStream {
         self.entries.iter()
     }
 
+    /// The number of the first of the `last` newest lines, or of the oldest.
+    pub(crate) fn first(&self, last: Option<usize>) -> u64 {
+        let skipped = last.map_or(0, |last| self.entries.len().saturating_sub(last));
+        self.dropped + skipped as u64
+    }
+
+    /// At most `max` lines from number `from` on, and the number after them.
+    pub(crate) fn from(&self, from: u64, max: usize) -> (Vec<LogEntry>, u64) {
+        let from = from.max(self.dropped);
+        let skipped = usize::try_from(from - self.dropped).unwrap_or(usize::MAX);
+        let lines: Vec<LogEntry> = self.entries.iter().skip(skipped).take(max).cloned().collect();
+        let next = from + lines.len() as u64;
+        (lines, next)
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.bytes();
+            self.dropped += 1;
         }
     }
 }

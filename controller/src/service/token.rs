@@ -2,7 +2,8 @@
 
 use super::auth::Role;
 use super::config::TokenApplication;
-use super::http::{Call, Reply, detail, json, text};
+use super::http::Call;
+use super::reply::{Reply, detail, json, text};
 use super::{Shared, TaskKey, TaskStatus};
 use http::{Method, StatusCode};
 use osmo_protocol::token::{REFRESH_TOKEN_LEN, TokenRequest};

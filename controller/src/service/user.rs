@@ -3,8 +3,9 @@
 //! Each makes one action (or several) with a fresh key; the user dials the
 //! router under it, the sidecar gets it over its logger connection.
 
-use super::http::{Call, Reply, detail, json};
+use super::http::Call;
 use super::ledger::Ledger;
+use super::reply::{Reply, detail, json};
 use super::{Shared, TaskKey, TaskStatus, WorkflowStatus};
 use http::StatusCode;
 use osmo_protocol::logger::{Action, Route};

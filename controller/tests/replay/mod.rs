@@ -44,11 +44,11 @@ pub(crate) async fn replay(name: &str) {
 }
 
 /// One line of a recording.
-pub(crate) struct Event(Value);
+pub(crate) struct Event(Value, String);
 
 impl Event {
     fn read(line: &str) -> Self {
-        Self(serde_json::from_str(line).unwrap())
+        Self(serde_json::from_str(line).unwrap(), line.to_owned())
     }
 
     fn text(&self, key: &str) -> &str {
@@ -109,20 +109,37 @@ struct Replay {
     logger_alone: LocalService,
     peers: BTreeMap<(String, String), Peer>,
     responses: VecDeque<peer::Response>,
+    /// Browsers' requests under way.
+    asked: Vec<Browser>,
     keys: same::Keys,
     answers: BTreeMap<(String, String), Answers>,
     check_pings: bool,
+    /// The recorder wrote the browser's request by hand.
+    by_hand: bool,
+}
+
+/// A browser's request under way.
+struct Browser {
+    task: tokio::task::JoinHandle<Option<peer::Response>>,
+}
+
+/// The names of the headers in the order of the file: [`Value`] sorts them.
+fn in_file_order(event: &Event, headers: &serde_json::Map<String, Value>) -> Vec<String> {
+    let mut names: Vec<String> = headers.keys().cloned().collect();
+    names.sort_by_key(|name| event.1.find(&format!("\"{name}\": ")));
+    names
 }
 
 impl Replay {
     async fn start(name: &str, events: &[Event]) -> Self {
         let check_pings = name.ends_with("-ping");
+        let by_hand = name == "webserver-browser-leaves";
         let mut config = ServiceConfig::default();
         if check_pings {
             config.ping_every = Duration::from_millis(300);
             config.pong_wait = Duration::from_secs(3);
         }
-        if name.contains("timeout") {
+        if name.contains("timeout") || name.ends_with("never-dials") {
             config.pair_wait = Duration::from_millis(600);
         }
         let core = LocalService::start(config.clone()).await.unwrap();
@@ -144,17 +161,29 @@ impl Replay {
         }
         let keys = same::Keys::new(core.address());
         let (peers, responses) = (BTreeMap::new(), VecDeque::new());
-        Self { core, logger_alone, peers, responses, keys, answers, check_pings }
+        let asked = Vec::new();
+        Self { core, logger_alone, peers, responses, asked, keys, answers, check_pings, by_hand }
     }
 
     async fn step(&mut self, event: Event, rest: &mut VecDeque<Event>) {
         match (event.text("from"), event.text("kind")) {
             ("rig", "inject") => self.inject(event.text("data")),
+            ("user", "open") if event.0["headers"]["Host"].is_string() => {
+                self.open_browser(&event).await;
+            }
+            ("service", "accepted") => {}
             ("client" | "user", "open") => self.open(&event, rest).await,
             ("client" | "user", "http-request") => self.request(&event, rest).await,
             ("client", "note") => self.flood(),
             ("client" | "user", "send-failed" | "pong") => {}
             ("client" | "user", "text" | "binary" | "close" | "abort") => self.say(&event),
+            ("user", "abort") if event.text("channel") == "http" => {
+                self.asked.pop().expect("a browser").task.abort();
+            }
+            ("service", "close") if event.text("channel") == "http" => {
+                assert!(self.browser_gets(None).await.is_none(), "a response");
+            }
+            ("service", "http-response") if !self.asked.is_empty() => self.answered(&event).await,
             ("service", "http-response") => {
                 let response = self.responses.pop_front().expect("an answer");
                 assert_eq!(response.status, event.code());
@@ -167,6 +196,78 @@ impl Replay {
             ("service", _) => self.expect(&event).await,
             other => panic!("an event of an unknown kind: {other:?}"),
         }
+    }
+
+    /// What comes to a browser: the answer to the request that has this body.
+    async fn browser_gets(&mut self, body: Option<&[u8]>) -> Option<peer::Response> {
+        let mut first = None;
+        // Of several under way, the one that is answered.
+        for _ in 0..WATCHDOG.as_millis() / 5 {
+            if let Some(at) = self.asked.iter().position(|browser| browser.task.is_finished()) {
+                first = Some(at);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let browser = self.asked.remove(first.expect("an answer"));
+        let response = browser.task.await.unwrap();
+        if let (Some(response), Some(body)) = (&response, body) {
+            self.keys.expect_same(body, &response.body);
+        }
+        response
+    }
+
+    async fn answered(&mut self, event: &Event) {
+        let wanted = event.bytes();
+        let response = self.browser_gets(Some(&wanted)).await.expect("a response");
+        assert_eq!(response.status, event.code());
+        let Some(headers) = event.0["headers"].as_object() else { return };
+        for (name, value) in headers {
+            let got: Vec<&str> = response
+                .headers
+                .iter()
+                .filter(|(other, _)| other == name)
+                .map(|(_, value)| value.as_str())
+                .collect();
+            assert_eq!(got, [value.as_str().unwrap()], "{name}");
+        }
+    }
+
+    /// Python's client wrote the requests: its own headers first.
+    fn browse(&mut self, event: &Event) {
+        let (method, path, body) = (event.text("method"), event.text("path"), event.bytes());
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        if !self.by_hand {
+            head.push_str("accept-encoding: identity\r\n");
+        }
+        if !body.is_empty() {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        let headers = event.0["headers"].as_object().unwrap();
+        for name in in_file_order(event, headers) {
+            head.push_str(&format!("{name}: {}\r\n", headers[&name].as_str().unwrap()));
+        }
+        head.push_str("\r\n");
+        let (address, bodiless) = (self.core.address(), method == "HEAD");
+        let task = tokio::spawn(async move { peer::raw(address, &head, &body, bodiless).await });
+        self.asked.push(Browser { task });
+    }
+
+    async fn open_browser(&mut self, event: &Event) {
+        let headers = event.0["headers"].as_object().unwrap();
+        let mut headers: Vec<(String, String)> = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .collect();
+        for (name, value) in &mut headers {
+            if name == "Host" {
+                value.push_str(":58001");
+            }
+        }
+        headers.push(("User-Agent".to_owned(), "Python/3.12 websockets/11.0.3".to_owned()));
+        let address = self.core.address();
+        let peer = peer::dial_as_browser(address, event.text("path"), &headers).await;
+        self.peers.insert(event.peer(), peer);
     }
 
     async fn open(&mut self, event: &Event, rest: &mut VecDeque<Event>) {
@@ -195,8 +296,10 @@ impl Replay {
 
     /// Calls to other parts of the real service than this one are left out.
     async fn request(&mut self, event: &Event, rest: &mut VecDeque<Event>) {
-        let host = event.0["headers"]["Host"].as_str().unwrap_or_default();
-        if event.text("path").starts_with("/api/credentials") || host.ends_with(".localhost") {
+        if event.0["headers"]["Host"].is_string() {
+            return self.browse(event);
+        }
+        if event.text("path").starts_with("/api/credentials") {
             assert!(rest.pop_front().unwrap().is("service", "http-response"));
             return;
         }

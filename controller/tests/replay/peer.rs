@@ -192,8 +192,39 @@ async fn listen(mut stream: TcpStream, tell: mpsc::UnboundedSender<Got>) {
     }
 }
 
+/// A browser's dial: by hand, because it asks for sub-protocols and gets none.
+pub(crate) async fn dial_as_browser(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(String, String)],
+) -> Peer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut head = format!(
+        "GET {path} HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    // The answer for that key in RFC 6455, section 1.3.
+    assert!(answer.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
+    assert!(!answer.contains("sec-websocket-protocol"), "{answer}");
+    let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+    Peer::new(WebSocketStream::from_raw_socket(stream, role, None).await, Answers::Pings)
+}
+
 pub(crate) struct Response {
     pub(crate) status: u16,
+    /// Names in small letters.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) content_type: String,
     pub(crate) body: Vec<u8>,
 }
@@ -206,23 +237,66 @@ pub(crate) async fn request(
     token: &str,
     body: &[u8],
 ) -> Response {
-    let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
+    raw(address, &head, body, method == "HEAD").await.expect("a response")
+}
+
+/// Sends a request as it stands and reads the response; `None` when the
+/// connection ends without one.
+pub(crate) async fn raw(
+    address: SocketAddr,
+    head: &str,
+    body: &[u8],
+    bodiless: bool,
+) -> Option<Response> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body).await.unwrap();
     let mut response = Vec::new();
-    stream.read_to_end(&mut response).await.unwrap();
-    let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(response[..end].to_vec()).unwrap();
+    while !response.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => response.push(byte),
+            Err(_) => return None,
+        }
+    }
+    let head = String::from_utf8(response).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let content_type = head.lines().find_map(|line| line.strip_prefix("content-type: "));
-    Response {
-        status,
-        content_type: content_type.unwrap_or_default().to_owned(),
-        body: response[end + 4..].to_vec(),
+    let headers: Vec<(String, String)> = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let find = |wanted: &str| {
+        headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
+    };
+    let mut body = Vec::new();
+    if bodiless || matches!(status, 204 | 304) {
+    } else if let Some(length) = find("content-length") {
+        let length: u64 = length.parse().unwrap();
+        (&mut stream).take(length).read_to_end(&mut body).await.unwrap();
+    } else if find("transfer-encoding").is_some() {
+        read_chunks(&mut stream, &mut body).await;
+    }
+    Some(Response { status, content_type: find("content-type").unwrap_or_default(), headers, body })
+}
+
+async fn read_chunks(stream: &mut TcpStream, body: &mut Vec<u8>) {
+    loop {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(stream.read_u8().await.unwrap());
+        }
+        let size = std::str::from_utf8(&line).unwrap().trim();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        stream.read_exact(&mut chunk).await.unwrap();
+        body.extend_from_slice(&chunk[..size]);
+        if size == 0 {
+            return;
+        }
     }
 }

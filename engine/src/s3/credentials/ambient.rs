@@ -64,7 +64,7 @@ pub(in crate::s3) fn missing(profile: &str, fault: &CredentialsError) -> Error {
             "there are no credentials for {profile}: the credential file (config.yaml) has no \
              entry for it under auth: data:, and the environment (AWS_ACCESS_KEY_ID), the AWS \
              profile, web identity, the container's endpoint and the instance's metadata offer \
-             none; add one of them, or ask for unsigned requests"
+             none; add one of them, or ask for unsigned requests (--no-sign-request)"
         ),
         _ => format!(
             "cannot get credentials for {profile}: {}; correct that source, or add the keys to \
