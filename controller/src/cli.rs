@@ -24,6 +24,9 @@ pub enum Command {
     Run(RunArgs),
     /// Serve the embedded store of earlier runs until stopped.
     Store(StoreArgs),
+    /// What this node is and how it is: GPUs, memory, networks, disks.
+    #[command(subcommand)]
+    Node(NodeCommand),
 }
 
 /// `osmo-controller run`
@@ -76,6 +79,60 @@ pub struct RunArgs {
     /// [default: $XDG_STATE_HOME/osmo or ~/.local/state/osmo].
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+}
+
+/// `osmo-controller node`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Report once, or again and again.
+    ///
+    /// The exit status is 0 also where there are no GPUs; 64 bad usage.
+    Report(ReportArgs),
+    /// Serve the report at `/metrics` and `/report` until stopped.
+    Agent(AgentArgs),
+}
+
+/// Where a report is read from.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// Read `/proc` and `/sys` below this folder; then what only a running
+    /// kernel can tell is missing.
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+    /// The NVML library [default: the system's libnvidia-ml.so.1].
+    #[arg(long, value_name = "FILE")]
+    pub nvml: Option<PathBuf>,
+    /// Metrics under DCGM's names as well.
+    #[arg(long)]
+    pub dcgm: bool,
+}
+
+/// `osmo-controller node report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// From where.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// As JSON: names carry their units, `null` is what cannot be told.
+    #[arg(long, conflicts_with = "prometheus")]
+    pub json: bool,
+    /// As Prometheus metrics.
+    #[arg(long)]
+    pub prometheus: bool,
+    /// Again every second, until stopped; JSON is one report a line.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `osmo-controller node agent`
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// From where.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Where to listen; port 0 picks a free one, which is printed.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9410")]
+    pub listen: std::net::SocketAddr,
 }
 
 /// `osmo-controller store`

@@ -4,6 +4,7 @@
 //! The executable plays every role of the pod, by `argv[0]` ([`role`]).
 
 pub mod cli;
+pub mod node;
 pub mod role;
 pub mod run;
 pub mod service;
@@ -56,6 +57,7 @@ fn controller(args: Vec<OsString>) -> ExitCode {
     match cli::Cli::try_parse_from(args) {
         Ok(cli::Cli { command: cli::Command::Run(args) }) => run::main(&args).into(),
         Ok(cli::Cli { command: cli::Command::Store(args) }) => run::serve_store(&args).into(),
+        Ok(cli::Cli { command: cli::Command::Node(command) }) => node::main(&command),
         Err(error) => {
             // A closed terminal is no reason to fail.
             let _ = error.print();

@@ -1,0 +1,414 @@
+//! The report's words. Every reading is optional: what a GPU cannot tell is
+//! `None`, never 0.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Health;
+
+/// All GPUs of a node at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gpus {
+    /// The driver; `None` where there is none.
+    pub driver: Option<Driver>,
+    /// In NVML's order.
+    pub gpus: Vec<Gpu>,
+    /// What is missing and why, for people.
+    pub notes: Vec<String>,
+}
+
+/// Versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driver {
+    /// `580.82.07`
+    pub driver_version: Option<String>,
+    /// `13.580.82.07`
+    pub nvml_version: Option<String>,
+    /// The newest CUDA that the driver serves, `13.0`.
+    pub cuda_version: Option<String>,
+}
+
+/// One GPU.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gpu {
+    /// NVML's number.
+    pub index: u32,
+    /// What it is.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Frame buffer.
+    pub memory: Memory,
+    /// Shares of time.
+    pub utilization: Utilization,
+    /// Now and at most.
+    pub clocks: Clocks,
+    /// Why the clocks are lower than they could be.
+    pub throttle_reasons: Option<Vec<Throttle>>,
+    /// Draw, limits, energy.
+    pub power: Power,
+    /// Degrees.
+    pub temperature: Temperature,
+    /// Memory errors.
+    pub ecc: Ecc,
+    /// Rows of HBM that were replaced.
+    pub remapped_rows: RemappedRows,
+    /// What the driver advises.
+    pub recovery_action: Option<RecoveryAction>,
+    /// Errors that the driver has told since this process began to listen.
+    pub xid: Xid,
+    /// The link to the host.
+    pub pcie: Pcie,
+    /// Links to other GPUs and switches; empty where there are none.
+    pub nvlinks: Vec<NvLink>,
+    /// All NVLinks together, counted since the driver was loaded.
+    pub nvlink_traffic: Traffic,
+    /// The coherent link to a Grace CPU.
+    pub c2c: Option<C2c>,
+    /// The NVLink domain.
+    pub fabric: Option<Fabric>,
+    /// Partitions.
+    pub mig: Option<Mig>,
+    /// `P0` … `P15`
+    pub performance_state: Option<String>,
+    /// Who uses it, host PIDs; at most `PROCESSES_MAX`.
+    pub processes: Vec<Process>,
+    /// What all this comes to.
+    pub health: Health,
+}
+
+/// What does not change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Identity {
+    /// `GPU-…`
+    pub uuid: Option<String>,
+    /// `NVIDIA H100 80GB HBM3`
+    pub name: Option<String>,
+    /// The board's serial number.
+    pub serial: Option<String>,
+    /// `Tesla`
+    pub brand: Option<String>,
+    /// `Hopper`
+    pub architecture: Option<String>,
+    /// `9.0`
+    pub cuda_compute_capability: Option<String>,
+    /// CUDA cores.
+    pub cores: Option<u32>,
+    /// `96.00.89.00.01`
+    pub vbios_version: Option<String>,
+    /// `0000:18:00.0`, as sysfs writes it.
+    pub pci_bus_id: Option<String>,
+    /// The NUMA node beside it, from sysfs.
+    pub numa_node: Option<u32>,
+    /// CPUs beside it, `0-31,64-95`.
+    pub cpu_affinity: Option<String>,
+}
+
+/// Bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Installed.
+    pub total_bytes: Option<u64>,
+    /// Allocated.
+    pub used_bytes: Option<u64>,
+    /// Free.
+    pub free_bytes: Option<u64>,
+    /// Kept by the driver.
+    pub reserved_bytes: Option<u64>,
+    /// The window that the host can map.
+    pub bar1_total_bytes: Option<u64>,
+    /// Mapped.
+    pub bar1_used_bytes: Option<u64>,
+}
+
+/// Shares of the last sample period, percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Utilization {
+    /// A kernel ran.
+    pub gpu_percent: Option<u32>,
+    /// Memory was read or written.
+    pub memory_percent: Option<u32>,
+    /// The encoder worked.
+    pub encoder_percent: Option<u32>,
+    /// The decoder worked.
+    pub decoder_percent: Option<u32>,
+}
+
+/// MHz.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Clocks {
+    /// Now.
+    pub graphics_mhz: Option<u32>,
+    /// Now.
+    pub sm_mhz: Option<u32>,
+    /// Now.
+    pub memory_mhz: Option<u32>,
+    /// Now.
+    pub video_mhz: Option<u32>,
+    /// At most.
+    pub graphics_mhz_max: Option<u32>,
+    /// At most.
+    pub sm_mhz_max: Option<u32>,
+    /// At most.
+    pub memory_mhz_max: Option<u32>,
+    /// At most.
+    pub video_mhz_max: Option<u32>,
+}
+
+/// A reason of NVML's bit mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Throttle {
+    /// Nothing to do.
+    Idle,
+    /// Set by an application.
+    ApplicationClocks,
+    /// The power limit.
+    PowerCap,
+    /// Hardware: too hot, too much power, or braked.
+    HardwareSlowdown,
+    /// Kept in step with other GPUs.
+    SyncBoost,
+    /// Too hot, by the driver's measure.
+    SoftwareThermal,
+    /// Too hot, by the hardware's.
+    HardwareThermal,
+    /// The power supply asked for it.
+    PowerBrake,
+    /// The display's clocks.
+    Display,
+}
+
+/// Watts and joules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Power {
+    /// Average of a second, or at this instant, as the GPU has it.
+    pub draw_watts: Option<f64>,
+    /// What is enforced.
+    pub limit_watts: Option<f64>,
+    /// The lowest limit that can be set.
+    pub limit_watts_min: Option<f64>,
+    /// The highest limit that can be set.
+    pub limit_watts_max: Option<f64>,
+    /// Since the driver was loaded.
+    pub energy_joules: Option<f64>,
+}
+
+/// Degrees Celsius.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Temperature {
+    /// The die.
+    pub gpu_celsius: Option<u32>,
+    /// HBM.
+    pub memory_celsius: Option<u32>,
+    /// Where clocks are lowered.
+    pub slowdown_celsius: Option<u32>,
+    /// Where it shuts down.
+    pub shutdown_celsius: Option<u32>,
+}
+
+/// Counts since boot (volatile) and since manufacture (aggregate).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ecc {
+    /// On.
+    pub enabled: Option<bool>,
+    /// On after the next reboot.
+    pub pending: Option<bool>,
+    /// Corrected since boot.
+    pub corrected_volatile: Option<u64>,
+    /// Not corrected since boot.
+    pub uncorrected_volatile: Option<u64>,
+    /// Corrected ever.
+    pub corrected_aggregate: Option<u64>,
+    /// Not corrected ever.
+    pub uncorrected_aggregate: Option<u64>,
+}
+
+/// Rows of HBM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemappedRows {
+    /// After corrected errors.
+    pub correctable: Option<u64>,
+    /// After uncorrected errors.
+    pub uncorrectable: Option<u64>,
+    /// Waits for a reset.
+    pub pending: Option<bool>,
+    /// Failed once: no rows left.
+    pub failure: Option<bool>,
+}
+
+/// What the driver advises after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryAction {
+    /// Nothing.
+    None,
+    /// Reset the GPU.
+    GpuReset,
+    /// Reboot the node.
+    NodeReboot,
+    /// Let peers finish, then reset.
+    DrainPeers,
+    /// Drain, then reset.
+    DrainAndReset,
+    /// A value of a later driver.
+    Other,
+}
+
+/// Errors that the driver told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Xid {
+    /// False where the driver tells none.
+    pub listening: bool,
+    /// The last one's number.
+    pub last: Option<u64>,
+    /// Count by number; at most `XIDS_MAX` numbers.
+    pub counts: BTreeMap<u64, u64>,
+    /// Those beyond.
+    pub others: u64,
+}
+
+/// The link to the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pcie {
+    /// Now: lower while idle.
+    pub generation: Option<u32>,
+    /// Lanes now.
+    pub width: Option<u32>,
+    /// What GPU and slot can.
+    pub generation_max: Option<u32>,
+    /// What GPU and slot can.
+    pub width_max: Option<u32>,
+    /// GPU to host.
+    pub transmit_bytes_per_s: Option<u64>,
+    /// Host to GPU.
+    pub receive_bytes_per_s: Option<u64>,
+    /// Packets sent again, ever.
+    pub replays: Option<u64>,
+}
+
+/// Bytes counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    /// Sent.
+    pub transmit_bytes_total: Option<u64>,
+    /// Received.
+    pub receive_bytes_total: Option<u64>,
+}
+
+/// One NVLink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NvLink {
+    /// NVML's number.
+    pub index: u32,
+    /// Up.
+    pub active: bool,
+    /// Generation.
+    pub version: Option<u32>,
+    /// The other end, as sysfs writes it.
+    pub peer_pci_bus_id: Option<String>,
+    /// `gpu`, `switch`, `cpu`
+    pub peer: Option<String>,
+    /// CRC errors of flits.
+    pub crc_errors: Option<u64>,
+    /// Messages sent again.
+    pub replays: Option<u64>,
+    /// Recoveries.
+    pub recoveries: Option<u64>,
+}
+
+/// The link to a Grace CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct C2c {
+    /// Links.
+    pub links: u32,
+    /// Up.
+    pub links_active: Option<u32>,
+    /// One link at most.
+    pub link_bytes_per_s_max: Option<u64>,
+}
+
+/// The NVLink domain of an NVL system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fabric {
+    /// The domain.
+    pub cluster_uuid: Option<String>,
+    /// The clique within it.
+    pub clique: Option<u32>,
+    /// `not_started`, `in_progress`, `completed`
+    pub state: Option<String>,
+}
+
+/// Partitions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mig {
+    /// On.
+    pub enabled: bool,
+    /// On after the next reset.
+    pub pending: bool,
+    /// Those that exist.
+    pub instances: Vec<MigInstance>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MigInstance {
+    /// NVML's number below the GPU.
+    pub index: u32,
+    /// `MIG-…`
+    pub uuid: Option<String>,
+    /// `NVIDIA A100-SXM4-40GB MIG 1g.5gb`
+    pub name: Option<String>,
+    /// Its memory.
+    pub memory: Memory,
+    /// Streaming multiprocessors.
+    pub multiprocessors: Option<u32>,
+    /// Slices of the GPU.
+    pub gpu_slices: Option<u32>,
+    /// Slices of the instance.
+    pub compute_slices: Option<u32>,
+    /// The instance's number.
+    pub gpu_instance: Option<u32>,
+    /// The compute instance's number.
+    pub compute_instance: Option<u32>,
+}
+
+/// A user of the GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// On the host.
+    pub pid: u32,
+    /// What it does.
+    pub kind: ProcessKind,
+    /// `None` where the driver does not tell.
+    pub used_bytes: Option<u64>,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessKind {
+    /// CUDA.
+    Compute,
+    /// Graphics.
+    Graphics,
+    /// CUDA through MPS.
+    Mps,
+}

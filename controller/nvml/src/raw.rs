@@ -1,0 +1,105 @@
+//! The few calls that nvml-wrapper does not wrap.
+//!
+//! Unsafe lives here alone; invariants N1–N3 are in `docs/UNSAFE.md`.
+
+#![allow(unsafe_code)]
+
+use std::os::raw::{c_uint, c_ulonglong};
+
+use nvml_wrapper::Device;
+use nvml_wrapper::error::{NvmlError, nvml_try};
+use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlGpuFabricInfoV_t, nvmlReturn_t};
+
+use crate::Fabric;
+
+#[allow(clippy::cast_possible_truncation, reason = "a structure of 36 bytes")]
+/// The layout's size and number, as NVML's versioned structures carry them.
+const FABRIC_VERSION: c_uint = (size_of::<nvmlGpuFabricInfoV_t>() as c_uint) | (3 << 24);
+const NOT_STARTED: u8 = 1;
+const IN_PROGRESS: u8 = 2;
+const COMPLETED: u8 = 3;
+
+fn missing(name: &str) -> NvmlError {
+    NvmlError::FailedToLoadSymbol(name.to_owned())
+}
+
+fn handle(device: &Device) -> nvmlDevice_t {
+    // SAFETY: N1 — the handle is used within the borrow of its device.
+    unsafe { device.handle() }
+}
+
+/// The NVLink domain; `None` where the GPU belongs to none.
+pub(crate) fn fabric(device: &Device) -> Result<Option<Fabric>, NvmlError> {
+    let lib = device.nvml().lib();
+    let call = lib.nvmlDeviceGetGpuFabricInfoV.as_ref().map_err(|_| missing("fabric info"))?;
+    let mut info = nvmlGpuFabricInfoV_t {
+        version: FABRIC_VERSION,
+        clusterUuid: [0; 16],
+        status: 0,
+        cliqueId: 0,
+        state: 0,
+        healthMask: 0,
+        healthSummary: 0,
+    };
+    // SAFETY: N2 — `info` is of the version that it names and outlives the call.
+    nvml_try(unsafe { call(handle(device), &raw mut info) })?;
+    let state = match info.state {
+        NOT_STARTED => "not_started",
+        IN_PROGRESS => "in_progress",
+        COMPLETED => "completed",
+        _ => return Ok(None),
+    };
+    let known = info.clusterUuid != [0; 16];
+    Ok(Some(Fabric {
+        cluster_uuid: known.then(|| uuid(info.clusterUuid)),
+        clique: known.then_some(info.cliqueId),
+        state: Some(state.to_owned()),
+    }))
+}
+
+fn uuid(bytes: [u8; 16]) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// Why clocks are lowered, by the symbol that replaces the deprecated one.
+pub(crate) fn clocks_event_reasons(device: &Device) -> Result<u64, NvmlError> {
+    let lib = device.nvml().lib();
+    let call = lib
+        .nvmlDeviceGetCurrentClocksEventReasons
+        .as_ref()
+        .map_err(|_| missing("clocks event reasons"))?;
+    let mut reasons: c_ulonglong = 0;
+    // SAFETY: N2 — `reasons` outlives the call.
+    nvml_try(unsafe { call(handle(device), &raw mut reasons) })?;
+    Ok(reasons)
+}
+
+/// Numbers of a partition's GPU instance and compute instance.
+pub(crate) fn instance_ids(device: &Device) -> (Option<u32>, Option<u32>) {
+    let lib = device.nvml().lib();
+    let id = |call: Option<&unsafe extern "C" fn(nvmlDevice_t, *mut c_uint) -> nvmlReturn_t>| {
+        let mut id: c_uint = 0;
+        // SAFETY: N2 — `id` outlives the call.
+        nvml_try(unsafe { call?(handle(device), &raw mut id) }).ok()?;
+        Some(id)
+    };
+    (
+        id(lib.nvmlDeviceGetGpuInstanceId.as_ref().ok()),
+        id(lib.nvmlDeviceGetComputeInstanceId.as_ref().ok()),
+    )
+}
+
+/// What is at the other end of a link. (The wrapper's own method drops the
+/// answer.)
+pub(crate) fn remote_device_type(device: &Device, link: u32) -> Result<u32, NvmlError> {
+    let lib = device.nvml().lib();
+    let call = lib
+        .nvmlDeviceGetNvLinkRemoteDeviceType
+        .as_ref()
+        .map_err(|_| missing("NVLink remote device type"))?;
+    let mut kind: c_uint = 0;
+    // SAFETY: N2 — `kind` outlives the call.
+    nvml_try(unsafe { call(handle(device), link, &raw mut kind) })?;
+    Ok(kind)
+}

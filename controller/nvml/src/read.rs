@@ -1,0 +1,110 @@
+//! One GPU's readings, group by group.
+
+mod groups;
+mod links;
+mod mig;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nvml_wrapper::Device;
+use nvml_wrapper::enums::device::SampleValue;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::structs::device::FieldId;
+
+use crate::{Gpu, Identity, Verdict};
+
+/// What a reading thread shows while it reads.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<Shown>);
+
+/// So far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) gpu: Gpu,
+    pub(crate) notes: Vec<String>,
+    /// What is being asked.
+    pub(crate) asking: &'static str,
+}
+
+impl Progress {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks one device and keeps what is refused.
+pub(crate) struct Asker<'a, 'nvml> {
+    device: &'a Device<'nvml>,
+    progress: &'a Progress,
+    lost: bool,
+}
+
+/// Reads everything of the GPU `index`. `identity` is what an earlier reading
+/// found.
+pub(crate) fn read(device: &Device, index: u32, identity: Option<Identity>, progress: &Progress) {
+    *progress.lock() = Shown { gpu: Gpu { index, ..Gpu::default() }, ..Shown::default() };
+    let mut asker = Asker { device, progress, lost: false };
+    let identity = identity.unwrap_or_else(|| asker.identity());
+    asker.show(|gpu| gpu.identity = identity);
+    asker.groups();
+    asker.links();
+    asker.partitions();
+    if asker.lost {
+        asker.show(|gpu| gpu.health.blame(Verdict::Bad, "the GPU is lost: it fell off the bus"));
+    }
+}
+
+impl Asker<'_, '_> {
+    /// One call. `None`: not supported, or refused with a note.
+    pub(crate) fn ask<T>(
+        &mut self,
+        what: &'static str,
+        call: impl FnOnce(&Device) -> Result<T, NvmlError>,
+    ) -> Option<T> {
+        self.ask_about(self.device, what, call)
+    }
+
+    /// The same of another device: a partition of this one.
+    pub(crate) fn ask_about<T>(
+        &mut self,
+        device: &Device,
+        what: &'static str,
+        call: impl FnOnce(&Device) -> Result<T, NvmlError>,
+    ) -> Option<T> {
+        if self.lost {
+            return None;
+        }
+        self.progress.lock().asking = what;
+        match call(device) {
+            Ok(value) => return Some(value),
+            Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => {}
+            Err(NvmlError::GpuLost) => self.lost = true,
+            Err(error) => self.note(what, &error),
+        }
+        None
+    }
+
+    fn note(&self, what: &str, error: &NvmlError) {
+        let mut shown = self.progress.lock();
+        let note = format!("GPU {}: {what}: {error}", shown.gpu.index);
+        shown.notes.push(note);
+    }
+
+    /// Puts what was read where the snapshot finds it.
+    pub(crate) fn show(&self, put: impl FnOnce(&mut Gpu)) {
+        put(&mut self.progress.lock().gpu);
+    }
+
+    /// A field value as a number.
+    pub(crate) fn field(&mut self, what: &'static str, field: u32) -> Option<u64> {
+        let values = self.ask(what, |device| device.field_values_for(&[FieldId(field)]))?;
+        match values.into_iter().next()?.ok()?.value.ok()? {
+            #[allow(clippy::cast_possible_truncation, reason = "saturates, which is meant")]
+            SampleValue::F64(value) if value >= 0.0 => Some(value as u64),
+            SampleValue::F64(_) => None,
+            SampleValue::U32(value) => Some(value.into()),
+            SampleValue::U64(value) => Some(value),
+            SampleValue::I64(value) => u64::try_from(value).ok(),
+        }
+    }
+}

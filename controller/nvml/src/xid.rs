@@ -1,0 +1,108 @@
+//! Errors that the driver tells, counted as they come.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nvml_wrapper::Nvml;
+use nvml_wrapper::bitmasks::event::EventTypes;
+use nvml_wrapper::enums::event::XidError;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::event::EventSet;
+
+use crate::{XIDS_MAX, Xid};
+
+/// How long one wait takes; nothing depends on it.
+const WAIT_MS: u32 = 5_000;
+/// The pause after a wait that was refused.
+const PAUSE: Duration = Duration::from_secs(5);
+/// What the driver calls an error that it cannot number.
+const UNKNOWN: u64 = 999;
+
+/// Counts by GPU.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Xids(Arc<Mutex<BTreeMap<u32, Xid>>>);
+
+impl Xids {
+    /// Listens for the rest of the process's life; GPUs that tell nothing stay
+    /// `listening: false`.
+    pub(crate) fn listen(nvml: &'static Nvml, gpus: u32) -> Self {
+        let xids = Self::default();
+        let ours = xids.clone();
+        // Without a thread there are no counts, and the report says so.
+        let _ = thread::Builder::new().name("xid".into()).spawn(move || ours.run(nvml, gpus));
+        xids
+    }
+
+    /// What `gpu` has told.
+    pub(crate) fn of(&self, gpu: u32) -> Xid {
+        self.with(|counts| counts.get(&gpu).cloned().unwrap_or_default())
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<u32, Xid>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn run(&self, nvml: &'static Nvml, gpus: u32) {
+        let able = |index: &u32| {
+            let types = nvml.device_by_index(*index).and_then(|gpu| gpu.supported_event_types());
+            types.is_ok_and(|types| types.contains(EventTypes::CRITICAL_XID_ERROR))
+        };
+        let Some((set, listening)) = registered(nvml, (0..gpus).filter(able).collect()) else {
+            return;
+        };
+        for index in listening {
+            self.with(|counts| counts.entry(index).or_default().listening = true);
+        }
+        loop {
+            match set.wait(WAIT_MS) {
+                Ok(event) => {
+                    let number = match event.event_data {
+                        Some(XidError::Value(number)) => number,
+                        Some(XidError::Unknown) => UNKNOWN,
+                        None => continue,
+                    };
+                    if let Ok(index) = event.device.index() {
+                        self.count(index, number);
+                    }
+                }
+                Err(NvmlError::Timeout) => {}
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    fn count(&self, gpu: u32, number: u64) {
+        self.with(|counts| {
+            let xid = counts.entry(gpu).or_default();
+            xid.last = Some(number);
+            if xid.counts.len() < XIDS_MAX || xid.counts.contains_key(&number) {
+                *xid.counts.entry(number).or_default() += 1;
+            } else {
+                xid.others += 1;
+            }
+        });
+    }
+}
+
+/// A set that hears `gpus`, less those that refuse: a refusal costs the set.
+fn registered(nvml: &'static Nvml, mut gpus: Vec<u32>) -> Option<(EventSet<'static>, Vec<u32>)> {
+    'anew: while !gpus.is_empty() {
+        let mut set = nvml.create_event_set().ok()?;
+        for (at, index) in gpus.iter().enumerate() {
+            let hears = nvml
+                .device_by_index(*index)
+                .map(|gpu| gpu.register_events(EventTypes::CRITICAL_XID_ERROR, set));
+            match hears {
+                Ok(Ok(back)) => set = back,
+                _ => {
+                    gpus.remove(at);
+                    continue 'anew;
+                }
+            }
+        }
+        return Some((set, gpus));
+    }
+    None
+}

@@ -1,0 +1,77 @@
+//! The GPUs' values under the names and units of DCGM's exporter, for
+//! dashboards that exist.
+
+use osmo_nvml::Gpu;
+
+use super::{Kind, Labels, Metric, Page};
+use crate::node::report::Report;
+
+macro_rules! table {
+    ($($kind:ident $name:literal $help:literal $of:expr;)*) => {
+        const TABLE: &[Metric<Gpu>] =
+            &[$(Metric { name: $name, kind: Kind::$kind, help: $help, of: $of }),*];
+    };
+}
+
+fn mib(bytes: Option<u64>) -> Option<f64> {
+    bytes.map(|bytes| (bytes >> 20) as f64)
+}
+
+fn exact(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+table! {
+    Gauge "DCGM_FI_DEV_SM_CLOCK" "SM clock (MHz)." |g| g.clocks.sm_mhz.map(f64::from);
+    Gauge "DCGM_FI_DEV_MEM_CLOCK" "Memory clock (MHz)." |g| g.clocks.memory_mhz.map(f64::from);
+    Gauge "DCGM_FI_DEV_MEMORY_TEMP" "Memory temperature (C)."
+        |g| g.temperature.memory_celsius.map(f64::from);
+    Gauge "DCGM_FI_DEV_GPU_TEMP" "GPU temperature (C)."
+        |g| g.temperature.gpu_celsius.map(f64::from);
+    Gauge "DCGM_FI_DEV_POWER_USAGE" "Power draw (W)." |g| g.power.draw_watts;
+    Counter "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION" "Energy since the driver was loaded (mJ)."
+        |g| g.power.energy_joules.map(|joules| joules * 1000.0);
+    Counter "DCGM_FI_DEV_PCIE_REPLAY_COUNTER" "PCIe retries." |g| exact(g.pcie.replays);
+    Gauge "DCGM_FI_DEV_GPU_UTIL" "GPU utilization (%)."
+        |g| g.utilization.gpu_percent.map(f64::from);
+    Gauge "DCGM_FI_DEV_MEM_COPY_UTIL" "Memory utilization (%)."
+        |g| g.utilization.memory_percent.map(f64::from);
+    Gauge "DCGM_FI_DEV_ENC_UTIL" "Encoder utilization (%)."
+        |g| g.utilization.encoder_percent.map(f64::from);
+    Gauge "DCGM_FI_DEV_DEC_UTIL" "Decoder utilization (%)."
+        |g| g.utilization.decoder_percent.map(f64::from);
+    Gauge "DCGM_FI_DEV_XID_ERRORS" "The last XID." |g| Some(exact(g.xid.last).unwrap_or(0.0));
+    Gauge "DCGM_FI_DEV_FB_FREE" "Frame buffer free (MiB)." |g| mib(g.memory.free_bytes);
+    Gauge "DCGM_FI_DEV_FB_USED" "Frame buffer used (MiB)." |g| mib(g.memory.used_bytes);
+    Gauge "DCGM_FI_DEV_FB_RESERVED" "Frame buffer reserved (MiB)."
+        |g| mib(g.memory.reserved_bytes);
+    Counter "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS" "Rows remapped, uncorrectable."
+        |g| exact(g.remapped_rows.uncorrectable);
+    Counter "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS" "Rows remapped, correctable."
+        |g| exact(g.remapped_rows.correctable);
+    Gauge "DCGM_FI_DEV_ROW_REMAP_FAILURE" "A remapping failed."
+        |g| g.remapped_rows.failure.map(f64::from);
+}
+
+pub(super) fn write(page: &mut Page, report: &Report) {
+    let version = report.gpu.driver.as_ref().and_then(|driver| driver.driver_version.clone());
+    let version = version.unwrap_or_default();
+    let labels = |gpu: &Gpu| {
+        let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
+        let number = gpu.index.to_string();
+        Labels::of(&[
+            ("gpu", &number),
+            ("UUID", &or_empty(&gpu.identity.uuid)),
+            ("pci_bus_id", &or_empty(&gpu.identity.pci_bus_id)),
+            ("device", &format!("nvidia{number}")),
+            ("modelName", &or_empty(&gpu.identity.name)),
+            ("Hostname", &report.hostname),
+            ("DCGM_FI_DRIVER_VERSION", &version),
+        ])
+    };
+    for metric in TABLE {
+        let of = |gpu: &Gpu| Some((labels(gpu), (metric.of)(gpu)?));
+        let samples = report.gpu.gpus.iter().filter_map(of);
+        page.family((metric.name, metric.kind, metric.help), samples);
+    }
+}
