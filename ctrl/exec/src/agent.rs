@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use crate::command::Running;
 use crate::flags::Flags;
 use crate::peer::{self, FRAMES_QUEUED_MAX, Inbox};
-use crate::{complain, dial, orphans, stream, tree};
+use crate::{checkpoint, complain, dial, orphans, rsync, stream, tree};
 
 /// Runs until the command has ended; returns the exit code.
 pub(crate) async fn run(flags: &Flags, stage: &[OsString]) -> u8 {
@@ -39,7 +39,7 @@ pub(crate) async fn run(flags: &Flags, stage: &[OsString]) -> u8 {
     let code = match wait_for_start(&mut inbox, &mut signals).await {
         Ok(output_folder) => {
             tree::shortcuts(&output_folder);
-            let task = Task { frames: frames.clone(), inbox, signals };
+            let task = Task { frames: frames.clone(), inbox, signals, terminated: false };
             task.run(flags, stage, &output_folder).await
         }
         Err(code) => code,
@@ -89,24 +89,37 @@ struct Task {
     frames: mpsc::Sender<Frame>,
     inbox: Inbox,
     signals: Signals,
+    /// Somebody asked for an end.
+    terminated: bool,
 }
 
 impl Task {
     async fn run(mut self, flags: &Flags, stage: &[OsString], output_folder: &Path) -> u8 {
+        let rsync = rsync::Daemon::start(flags, stage, self.frames.clone()).await;
         let (running, stdout, stderr) = match Running::start(flags, stage) {
             Ok(started) => started,
             Err(error) => {
+                if let Some(rsync) = rsync {
+                    rsync.stop().await;
+                }
                 self.tell(Frame::MessageErr(error.sentence)).await;
                 self.tell_end(error.code, &format!("exit status {}", error.code)).await;
                 return error.code;
             }
         };
         let (ended, is_ended) = watch::channel(false);
+        let loops = checkpoint::Loops::start(flags, stage, self.frames.clone()).await;
         let streams = self.streams(stdout, stderr, &is_ended);
         self.until_ended(&running).await;
         let _ = ended.send(true);
         for stream in streams {
             let _ = stream.await;
+        }
+        // The last rounds see what the command left, and nobody writing to it.
+        running.signal(Signal::SIGKILL);
+        loops.finish(self.terminated, self.signals.stop.next()).await;
+        if let Some(rsync) = rsync {
+            rsync.stop().await;
         }
         let end = running.end();
         tree::make_readable(output_folder);
@@ -132,12 +145,18 @@ impl Task {
         while !running.has_ended() {
             tokio::select! {
                 _ = self.signals.child.recv() => {}
-                signal = self.signals.stop.next() => running.signal(match signal {
-                    Signal::SIGHUP => Signal::SIGKILL,
-                    signal => signal,
-                }),
+                signal = self.signals.stop.next() => {
+                    self.terminated = true;
+                    running.signal(match signal {
+                        Signal::SIGHUP => Signal::SIGKILL,
+                        signal => signal,
+                    });
+                }
                 frame = self.inbox.next(), if sidecar => match frame {
-                    Some(frame) => self.apply(frame, running).await,
+                    Some(frame) => {
+                        self.terminated |= frame == Frame::Terminate;
+                        self.apply(frame, running).await;
+                    }
                     None => sidecar = false,
                 },
             }

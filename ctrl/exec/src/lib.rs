@@ -27,6 +27,7 @@
 //! sidecar that reads slowly slows the command down at its pipe.
 
 mod agent;
+mod checkpoint;
 mod command;
 mod dial;
 mod flags;
@@ -34,6 +35,7 @@ mod lines;
 pub mod namespace;
 pub mod orphans;
 mod peer;
+mod rsync;
 mod stream;
 mod tree;
 
@@ -56,6 +58,12 @@ where
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     if args.first().is_some_and(|word| word == namespace::STAGE) {
         return ExitCode::from(namespace::stage(&args[1..]));
+    }
+    if args.first().is_some_and(|word| word == rsync::STAGE) {
+        return ExitCode::from(rsync::stage(&args[1..]));
+    }
+    if args.first().is_some_and(|word| word == checkpoint::STAGE) {
+        return ExitCode::from(checkpoint::stage(&args[1..]));
     }
     let flags = match Flags::parse(args.iter()) {
         Ok(flags) => flags,
