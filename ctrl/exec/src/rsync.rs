@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::flags::Flags;
-use connection::{Server, refuse, serve};
+use connection::{Server, asked, refuse, serve};
 use modules::Modules;
 use pace::Pace;
 
@@ -184,12 +184,13 @@ async fn run(
     frames: mpsc::Sender<Frame>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let stop_here = stopped.clone();
     let (mut served, mut refused) = (JoinSet::new(), JoinSet::new());
     let mut pulse = tokio::time::interval(STATUS_EVERY);
     pulse.tick().await;
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = asked(&mut stopped) => break,
             _ = pulse.tick() => {
                 // A sidecar that is behind needs no second report.
                 let _ = frames.try_send(Frame::UserRsyncStatus { running: true });
@@ -199,7 +200,7 @@ async fn run(
             accepted = listeners.accept() => match accepted {
                 Ok(stream) if served.len() < CONNECTIONS_MAX => {
                     let (server, frames) = (Arc::clone(&server), frames.clone());
-                    served.spawn(serve(server, stream, frames, stopped.clone()));
+                    served.spawn(serve(server, stream, frames, stop_here.clone()));
                 }
                 Ok(stream) if refused.len() < REFUSALS_MAX => {
                     refused.spawn(refuse(stream));

@@ -79,7 +79,7 @@ async fn overdue(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// Returns when the daemon is to stop, or nobody can say so any more.
-async fn asked(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
