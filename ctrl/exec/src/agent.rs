@@ -2,6 +2,7 @@
 //! means and does it. The loop never waits for the sidecar, which may wait for
 //! the loop.
 
+mod beside;
 mod deeds;
 mod finish;
 mod last;
@@ -27,6 +28,7 @@ use crate::probe::Probes;
 use crate::reaper::{Ended, Process, Reaper};
 use crate::terminal::Terminals;
 use crate::{complain, dial, orphans, prepare};
+use beside::Beside;
 use signals::{Signals, Stop};
 
 /// The code of an agent whose sidecar went away before the start.
@@ -91,6 +93,9 @@ struct Agent<'a> {
     newsroom: mpsc::Sender<News>,
     terminals: Option<Terminals>,
     probes: Probes,
+    beside: Option<Beside>,
+    /// Somebody asked for an end.
+    terminated: watch::Sender<bool>,
     output_folder: PathBuf,
     command: Option<Process>,
     ended: Ended,
@@ -140,6 +145,8 @@ impl<'a> Agent<'a> {
             newsroom,
             terminals: Some(terminals),
             probes: Probes::new(frames.clone()),
+            beside: None,
+            terminated: watch::Sender::new(false),
             frames,
             output_folder: PathBuf::new(),
             command: None,

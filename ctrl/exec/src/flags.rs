@@ -36,6 +36,8 @@ pub struct Flags {
     pub rsync_read_limit: u64,
     /// Bytes per second that clients may fetch; 0 is no limit.
     pub rsync_write_limit: u64,
+    /// Port of the rsync daemon on the loopback; ours.
+    pub rsync_port: u16,
     /// `name:path:writable`, comma-separated.
     pub rsync_allow: String,
     /// Sourced by interactive shells.
@@ -59,6 +61,7 @@ impl Default for Flags {
             rsync: false,
             rsync_read_limit: 0,
             rsync_write_limit: 0,
+            rsync_port: 16000,
             rsync_allow: String::new(),
             autocomplete: "/osmo/usr/bin/osmo_cli/osmo/autocomplete.bash".into(),
             binds: Vec::new(),
@@ -113,6 +116,10 @@ fn table() -> Vec<Flag<Flags>> {
         }),
         Flag::number("rsyncWriteLimit", "bytes/s that clients may fetch", |f: &mut F, v| {
             f.rsync_write_limit = v;
+        }),
+        Flag::checked("rsyncPort", "port of the rsync daemon (16000)", |f: &mut F, v| {
+            f.rsync_port = v.parse().map_err(|_| "expected a port".to_owned())?;
+            Ok(())
         }),
         path("rsyncPathAllowList", "name:path:writable,…", |f, v| f.rsync_allow = v),
         path("cliAutoCompleteScriptPath", "for interactive shells", |f, v| {

@@ -40,6 +40,7 @@
 //! a minute at most, then the oldest lines go to the container's own log.
 
 mod agent;
+mod checkpoint;
 mod command;
 mod dial;
 mod flags;
@@ -51,6 +52,7 @@ mod peer;
 mod prepare;
 mod probe;
 mod reaper;
+mod rsync;
 mod stream;
 mod terminal;
 mod tree;
@@ -75,6 +77,12 @@ where
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     if args.first().is_some_and(|word| word == namespace::STAGE) {
         return ExitCode::from(namespace::stage(&args[1..]));
+    }
+    if args.first().is_some_and(|word| word == rsync::STAGE) {
+        return ExitCode::from(rsync::stage(&args[1..]));
+    }
+    if args.first().is_some_and(|word| word == checkpoint::STAGE) {
+        return ExitCode::from(checkpoint::stage(&args[1..]));
     }
     let flags = match Flags::parse(args.iter()) {
         Ok(flags) => flags,

@@ -3,6 +3,7 @@
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
 
+use super::beside::Beside;
 use super::finish::Finish;
 use super::{Agent, Exit, GONE, News};
 use crate::command::{Running, StartError};
@@ -13,6 +14,9 @@ use crate::{complain, stream, tree};
 impl Agent<'_> {
     /// Asks the machine what `event` means.
     pub(super) fn happen(&mut self, event: Event) {
+        if matches!(event, Event::Terminate | Event::Signal(_)) {
+            self.terminated.send_replace(true);
+        }
         let (state, effects) = self.state.step(event);
         self.state = state;
         self.told_state.send_replace(state.told());
@@ -48,6 +52,11 @@ impl Agent<'_> {
     /// Starts the command; its end, or that it cannot start, follows as news.
     fn start(&mut self) {
         tree::shortcuts(&self.output_folder);
+        // A command that is started again finds them still there.
+        self.beside.get_or_insert_with(|| {
+            let terminated = self.terminated.subscribe();
+            Beside::begin(self.flags, self.stage, self.frames.clone(), terminated)
+        });
         match Running::start(self.flags, self.stage, &self.reaper) {
             Ok(running) => {
                 self.command = Some(running.process.clone());
@@ -64,6 +73,7 @@ impl Agent<'_> {
     /// Tidies up beside the loop: a final checkpoint may take its time.
     fn finish(&mut self) {
         let finish = Finish {
+            beside: self.beside.take(),
             terminals: self.terminals.take(),
             reaper: self.reaper.clone(),
             output_folder: self.output_folder.clone(),

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::beside::Beside;
 use crate::reaper::Reaper;
 use crate::terminal::Terminals;
 use crate::{orphans, tree};
 
 /// What is to be tidied up.
 pub(super) struct Finish {
+    pub(super) beside: Option<Beside>,
     pub(super) terminals: Option<Terminals>,
     pub(super) reaper: Reaper,
     pub(super) output_folder: PathBuf,
@@ -19,6 +21,10 @@ impl Finish {
     pub(super) async fn run(self) {
         if let Some(mut terminals) = self.terminals {
             terminals.close().await;
+        }
+        // What the command left is dead by now: nobody writes to it any more.
+        if let Some(beside) = self.beside {
+            beside.end().await;
         }
         orphans::end_but(&self.reaper.waited()).await;
         let folder = self.output_folder;

@@ -1,0 +1,162 @@
+//! One connection and its rsync.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use osmo_protocol::socket::Frame;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
+
+use super::modules::Modules;
+use super::pace::{self, Pace};
+use super::{CONNECTIONS_MAX, confine};
+
+/// How long a refused client may take to read why.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) stage: Vec<OsString>,
+    pub(super) program: PathBuf,
+    pub(super) config: PathBuf,
+    pub(super) modules: Modules,
+    pub(super) read: Pace,
+    pub(super) write: Pace,
+}
+
+impl Server {
+    fn is_paced(&self) -> bool {
+        self.read.is_limited() || self.write.is_limited()
+    }
+
+    fn spawn(&self, socket: OwnedFd) -> std::io::Result<Child> {
+        let mut config = OsString::from("--config=");
+        config.push(&self.config);
+        let mut command = Command::from(confine::command(&self.stage, &self.modules, &self.config));
+        command
+            .arg(&self.program)
+            .args(["--daemon", "--no-detach", "--log-file=/dev/null"])
+            .arg(config)
+            .stdin(Stdio::from(socket))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true);
+        command.spawn()
+    }
+}
+
+/// Serves `stream` until its rsync has ended or the daemon stops.
+pub(super) async fn serve(
+    server: Arc<Server>,
+    stream: TcpStream,
+    frames: mpsc::Sender<Frame>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let ended = tokio::select! {
+        ended = talk(&server, stream, stopped.clone()) => ended,
+        // The other arm ends its rsync by itself; this bounds a stuck one.
+        () = overdue(&mut stopped) => Ok(()),
+    };
+    if let Err(error) = ended {
+        let line = format!("rsync: cannot serve a connection: {error}");
+        let _ = frames.try_send(Frame::MessageOps(line));
+    }
+}
+
+async fn overdue(stopped: &mut watch::Receiver<bool>) {
+    asked(stopped).await;
+    tokio::time::sleep(REFUSAL_LIMIT).await;
+}
+
+/// Returns when the daemon is to stop, or nobody can say so any more.
+pub(super) async fn asked(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn talk(
+    server: &Server,
+    stream: TcpStream,
+    mut stopped: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    if !server.is_paced() {
+        let socket = stream.into_std()?;
+        socket.set_nonblocking(false)?;
+        let mut child = server.spawn(socket.into())?;
+        let group = group(&child);
+        tokio::select! {
+            // Its status tells nothing, and another may have buried it.
+            _ = child.wait() => {}
+            () = asked(&mut stopped) => end(child, group).await,
+        }
+        return Ok(());
+    }
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let child = server.spawn(theirs.into())?;
+    let group = group(&child);
+    tokio::select! {
+        () = pump(server, stream, UnixStream::from_std(ours)?) => {}
+        () = asked(&mut stopped) => {}
+    }
+    end(child, group).await;
+    Ok(())
+}
+
+/// Moves bytes at the two rates until rsync has said all, or a side is gone.
+async fn pump(server: &Server, client: TcpStream, rsync: UnixStream) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_rsync, mut to_rsync) = rsync.into_split();
+    let upward = async {
+        let moved = pace::copy(&mut from_client, &mut to_rsync, &server.read).await;
+        let _ = to_rsync.shutdown().await;
+        // A client that has only finished sending still wants the answer.
+        if moved.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let downward = async {
+        let _ = pace::copy(&mut from_rsync, &mut to_client, &server.write).await;
+        let _ = to_client.shutdown().await;
+    };
+    tokio::select! {
+        () = upward => {}
+        () = downward => {}
+    }
+}
+
+fn group(child: &Child) -> Option<Pid> {
+    child.id().map(|id| Pid::from_raw(id.cast_signed()))
+}
+
+/// Kills the connection's group and buries its leader.
+async fn end(mut child: Child, group: Option<Pid>) {
+    if let Some(group) = group {
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    let _ = child.wait().await;
+}
+
+/// Tells one client too many why it is not served, in its own protocol.
+pub(super) async fn refuse(mut stream: TcpStream) {
+    let words = format!(
+        "@RSYNCD: 27\n@ERROR: max connections ({CONNECTIONS_MAX}) reached -- try again later\n"
+    );
+    let told = async {
+        let _ = stream.write_all(words.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        // Closed with unread bytes, the words might be lost on the way.
+        let mut rest = [0; 512];
+        while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+    };
+    let _ = tokio::time::timeout(REFUSAL_LIMIT, told).await;
+}

@@ -1,0 +1,226 @@
+//! rsync and checkpoints of the real agent, with the machine's own rsync as
+//! client and daemon.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+use osmo_protocol::socket::{Decoder, Frame};
+use tempfile::TempDir;
+
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+struct Pod {
+    root: TempDir,
+    child: Child,
+    stream: UnixStream,
+    decoder: Decoder,
+    port: u16,
+}
+
+impl Pod {
+    fn start(script: &str, more: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+        let root = TempDir::new().unwrap();
+        for name in ["data/socket", "data/output", "bin"] {
+            fs::create_dir_all(root.path().join(name)).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+        let more = more(&root);
+        let listener = UnixListener::bind(path("data/socket/s")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
+            .args(["-socketPath", &path("data/socket/s"), "-runLocation", &path("run")])
+            .args(["-userBinPath", &path("bin"), "-rsyncPort", &port.to_string()])
+            .args(["-commands", "sh", "-commands", "-c", "-args", script])
+            .args(more)
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+        let start = Frame::ExecStart { output_folder: path("data/output/") };
+        stream.write_all(&start.encode()).unwrap();
+        Self { root, child, stream, decoder: Decoder::default(), port }
+    }
+
+    fn rsync(more: impl FnOnce(&TempDir) -> Vec<String>) -> Option<Self> {
+        if Command::new("rsync").arg("--version").output().is_err() {
+            assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "rsync is missing");
+            eprintln!("skipped: no rsync");
+            return None;
+        }
+        let mut pod =
+            Self::start("sleep 300", |root| [vec!["-enableRsync".to_owned()], more(root)].concat());
+        while pod.next() != Some(Frame::UserRsyncStatus { running: true }) {}
+        Some(pod)
+    }
+
+    fn next(&mut self) -> Option<Frame> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(frame) = self.decoder.frame().unwrap() {
+                return Some(frame);
+            }
+            match self.stream.read(&mut buffer).unwrap() {
+                0 => return None,
+                count => self.decoder.push(&buffer[..count]),
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn url(&self, rest: &str) -> String {
+        format!("rsync://127.0.0.1:{}/{rest}", self.port)
+    }
+
+    /// Ends the command and returns what was told.
+    fn end(mut self) -> Vec<Frame> {
+        let _ = self.stream.write_all(&Frame::Terminate.encode());
+        let frames = std::iter::from_fn(|| self.next()).collect();
+        self.child.wait().unwrap();
+        frames
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn client(args: &[&str]) -> Output {
+    Command::new("rsync").args(args).output().unwrap()
+}
+
+#[test]
+fn files_go_both_ways_in_both_protocols() {
+    let Some(pod) = Pod::rsync(|_| vec![]) else { return };
+    let (from, back) = (pod.path("from"), pod.path("back"));
+    fs::create_dir_all(from.join("sub")).unwrap();
+    for number in 0..300 {
+        fs::write(from.join(format!("sub/{number}")), number.to_string()).unwrap();
+    }
+    let (from, back) = (format!("{}/", from.display()), format!("{}/", back.display()));
+    for more in ["--checksum", "--protocol=27", "--delete"] {
+        for (one, two) in [(&from, &pod.url("osmo/d/")), (&pod.url("osmo/d/"), &back)] {
+            let done = client(&["-av", more, one, two]);
+            assert!(done.status.success(), "{more} {done:?}");
+        }
+        let same = Command::new("diff").args(["-r", &from, &back]).status().unwrap();
+        assert!(same.success());
+        fs::remove_file(pod.path("from/sub").join(more.len().to_string())).unwrap();
+        fs::remove_dir_all(&back).unwrap();
+        fs::remove_dir_all(pod.path("run/workspace/d")).unwrap();
+    }
+    let frames = pod.end();
+    assert!(frames.contains(&Frame::UserRsyncStatus { running: false }), "{frames:?}");
+}
+
+#[test]
+fn nothing_outside_the_modules_is_reached() {
+    let Some(pod) = Pod::rsync(|root| {
+        fs::create_dir(root.path().join("ro")).unwrap();
+        vec!["-rsyncPathAllowList".into(), format!("ro:{}/ro:false", root.path().display())]
+    }) else {
+        return;
+    };
+    let here = pod.root.path();
+    fs::write(here.join("secret"), "secret").unwrap();
+    fs::create_dir(here.join("aside")).unwrap();
+    fs::write(here.join("ro/open"), "open").unwrap();
+    symlink(here.join("secret"), here.join("run/workspace/link")).unwrap();
+    symlink(here.join("aside"), here.join("run/workspace/way")).unwrap();
+    let (target, secret) = (format!("{}/got", here.display()), here.join("secret"));
+    assert!(client(&["-a", &pod.url("ro/open"), &target]).status.success());
+    assert!(!client(&["-a", secret.to_str().unwrap(), &pod.url("ro/")]).status.success());
+    fs::remove_file(&target).unwrap();
+    let _ = client(&["-aL", &pod.url("osmo/link"), &target]);
+    assert!(!here.join("got").is_file());
+    let _ = client(&["-aK", secret.to_str().unwrap(), &pod.url("osmo/way/x")]);
+    assert!(!here.join("aside/x").exists());
+    let list = client(&[&pod.url("")]);
+    assert_eq!(
+        String::from_utf8_lossy(&list.stdout),
+        "osmo           \tosmo\nro             \tro\n"
+    );
+}
+
+#[test]
+fn the_seventeenth_reads_why_and_a_dropped_one_frees_its_place() {
+    let Some(pod) = Pod::rsync(|_| vec![]) else { return };
+    let dial = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", pod.port)).unwrap();
+        stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"@RSYNCD: ");
+        stream
+    };
+    let held: Vec<_> = (0..16).map(|_| dial()).collect();
+    let refused = client(&[&pod.url("")]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("max connections (16) reached"), "{refused:?}");
+    drop(held);
+    let begin = Instant::now();
+    while !client(&[&pod.url("")]).status.success() {
+        assert!(begin.elapsed() < WATCHDOG, "no place became free");
+    }
+}
+
+#[test]
+fn limits_hold_in_both_directions() {
+    let limit = ["-rsyncReadLimit", "200000", "-rsyncWriteLimit", "200000"];
+    let Some(pod) = Pod::rsync(|_| limit.map(str::to_owned).to_vec()) else { return };
+    let (file, back) = (pod.path("file"), pod.path("back"));
+    fs::write(&file, vec![7; 300_000]).unwrap();
+    let url = pod.url("osmo/file");
+    for (one, two) in [(file.to_str().unwrap(), &*url), (&url, back.to_str().unwrap())] {
+        let begin = Instant::now();
+        assert!(client(&["-a", one, two]).status.success());
+        assert!(begin.elapsed() >= Duration::from_millis(1400), "{:?}", begin.elapsed());
+    }
+    assert_eq!(fs::read(back).unwrap(), vec![7; 300_000]);
+}
+
+#[test]
+fn checkpoints_upload_what_changed_and_never_fail_the_task() {
+    let script = "echo 1 >$CK/a; sleep 2.5; echo 2 >$CK/b; exit 0";
+    let mut pod = Pod::start(". \"$0\"", |root| {
+        let here = root.path().display();
+        fs::create_dir(root.path().join("ck")).unwrap();
+        let fake = root.path().join("bin/osmo");
+        let text =
+            format!("#!/bin/sh\necho \"$@\" >>{here}/log\necho told\n[ \"$3\" != s3://bad ]\n");
+        fs::write(&fake, text).unwrap();
+        fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = script.replace("$CK", &format!("{here}/ck"));
+        fs::write(root.path().join("script"), script).unwrap();
+        let mut args = vec!["-args".to_owned(), format!("{here}/script")];
+        for one in
+            [format!("{here}/ck;s3://good;1;.*"), format!("{here}/ck;s3://bad;1;"), "no".into()]
+        {
+            args.extend(["-checkpoint".to_owned(), one]);
+        }
+        args
+    });
+    let frames: Vec<_> = std::iter::from_fn(|| pod.next()).collect();
+    assert_eq!(frames.last(), Some(&Frame::ExecFinished), "{frames:?}");
+    let log = fs::read_to_string(pod.path("log")).unwrap();
+    let good: Vec<_> = log.lines().filter(|line| line.contains("s3://good")).collect();
+    assert_eq!(good.len(), 2, "{log}");
+    assert!(good[1].ends_with("--regex=.* --include=ck/b"), "{log}");
+    let has = |what: &str| {
+        frames.iter().any(|f| matches!(f, Frame::MessageOps(line) if line.contains(what)))
+    };
+    assert!(has("told") && has("failed") && has("exit status 1") && has("`no` is not taken"));
+    assert!(has("to s3://good finished"), "{frames:?}");
+}
