@@ -2,7 +2,6 @@
 //! played by the test.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod common;
 
 use std::io::{Read as _, Write as _};

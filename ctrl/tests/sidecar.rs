@@ -1,7 +1,6 @@
 //! The real program between a service and an agent played by the test.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod common;
 
 use common::{Agent, Mood, Seen, Service, Sidecar, TOKEN};

@@ -176,10 +176,10 @@ impl Replay {
             ("client" | "user", "http-request") => self.request(&event, rest).await,
             ("client", "note") => self.flood(),
             ("client" | "user", "send-failed" | "pong") => {}
-            ("client" | "user", "text" | "binary" | "close" | "abort") => self.say(&event),
             ("user", "abort") if event.text("channel") == "http" => {
                 self.asked.pop().expect("a browser").task.abort();
             }
+            ("client" | "user", "text" | "binary" | "close" | "abort") => self.say(&event),
             ("service", "close") if event.text("channel") == "http" => {
                 assert!(self.browser_gets(None).await.is_none(), "a response");
             }
