@@ -180,14 +180,20 @@ fn upgrade(
         return empty(StatusCode::BAD_REQUEST);
     };
     let upgraded = hyper::upgrade::on(request);
+    let (link, queues) = Link::new();
+    // A browser may ask as soon as the sidecar has its 101.
+    if let Target::WebServer { key } = &target {
+        shared.pairs.register(key, link.outbound.clone());
+    }
     tokio::spawn(lifeline.guard(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let (link, transport) = Link::accept(TokioIo::new(upgraded), &shared.config).await;
+        let transport = queues.serve(TokioIo::new(upgraded), &shared.config);
         let session = async {
             match target {
                 Target::Logger(task) => logger::serve(link, task, &shared).await,
                 Target::Pair(dial) => router::serve(link, dial, &shared).await,
-                Target::WebServer { key } => router::serve_webserver(link, &key, &shared),
+                // Nothing that it says is heard.
+                Target::WebServer { .. } => drop(link),
                 Target::Browser { key, cookie, payload } => {
                     browser::serve_socket(link, &key, &cookie, payload, &shared).await;
                 }

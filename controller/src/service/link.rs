@@ -52,20 +52,30 @@ pub(crate) struct Link {
     pub(crate) outbound: mpsc::Sender<Out>,
 }
 
-impl Link {
-    /// Splits a connection; the future moves the frames and ends with it.
-    pub(crate) async fn accept(
-        io: TokioIo<Upgraded>,
-        config: &ServiceConfig,
-    ) -> (Self, impl Future<Output = ()>) {
+/// The transport's ends of a link's queues.
+pub(crate) struct Queues {
+    to_session: mpsc::Sender<Frame>,
+    from_session: mpsc::Receiver<Out>,
+}
+
+impl Queues {
+    /// Moves the frames of a connection, and ends with it.
+    pub(crate) async fn serve(self, io: TokioIo<Upgraded>, config: &ServiceConfig) {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(config.message_bytes_max))
             .max_frame_size(Some(config.message_bytes_max));
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(limits)).await;
+        let pulse = Pulse { every: config.ping_every, wait: config.pong_wait, ..Pulse::default() };
+        transport(socket, self.to_session, self.from_session, pulse).await;
+    }
+}
+
+impl Link {
+    /// A link to a connection that is about to be.
+    pub(crate) fn new() -> (Self, Queues) {
         let (to_session, inbound) = mpsc::channel(QUEUE_FRAMES);
         let (outbound, from_session) = mpsc::channel(QUEUE_FRAMES);
-        let pulse = Pulse { every: config.ping_every, wait: config.pong_wait, ..Pulse::default() };
-        (Self { inbound, outbound }, transport(socket, to_session, from_session, pulse))
+        (Self { inbound, outbound }, Queues { to_session, from_session })
     }
 
     /// Closes with a reason and forgets the peer.

@@ -86,7 +86,7 @@ impl Pairs {
     }
 
     /// The latest control socket under a key counts.
-    fn register(&self, key: &str, control: mpsc::Sender<Out>) {
+    pub(crate) fn register(&self, key: &str, control: mpsc::Sender<Out>) {
         let mut table = self.table();
         if table.webservers.len() >= ALIVE_MAX {
             table.webservers.pop_first();
@@ -191,14 +191,6 @@ pub(crate) async fn serve(link: Link, dial: Dial, shared: &Shared) {
             }
         }
     }
-}
-
-/// Accepts a webserver's control connection and reports it alive.
-pub(crate) fn serve_webserver(link: Link, key: &str, shared: &Shared) {
-    let Link { inbound, outbound } = link;
-    shared.pairs.register(key, outbound);
-    // Nothing that it says is heard.
-    drop(inbound);
 }
 
 enum Gone {

@@ -277,8 +277,8 @@ impl Replay {
         };
         let cookie = event.0["headers"]["Cookie"].as_str();
         let answers = self.answers.get(&event.peer()).copied().unwrap_or(Answers::Pings);
-        let dialled =
-            peer::dial(self.core.address(), event.text("path"), &token, cookie, answers).await;
+        let path = self.keys.ours(event.text("path"));
+        let dialled = peer::dial(self.core.address(), &path, &token, cookie, answers).await;
         let refused = rest
             .front()
             .is_some_and(|next| next.is("service", "http-response") && next.peer() == event.peer());
@@ -342,7 +342,9 @@ impl Replay {
             return;
         }
         let wants_ping = event.text("kind") == "ping";
-        let got = tokio::time::timeout(WATCHDOG, peer.next(wants_ping)).await.expect("a frame");
+        let got = tokio::time::timeout(WATCHDOG, peer.next(wants_ping))
+            .await
+            .unwrap_or_else(|_| panic!("a frame: {:?}", event.0));
         match (event.text("kind"), got) {
             ("ping", Got::Ping) => {}
             ("text", Got::Text(got)) => self.keys.expect_same(&event.bytes(), &got),

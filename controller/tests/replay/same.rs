@@ -16,6 +16,12 @@ impl Keys {
         Self { router: format!("ws://{router}"), seen: BTreeMap::new() }
     }
 
+    /// `text` with the recording's random keys replaced by those seen for them.
+    pub(crate) fn ours(&self, text: &str) -> String {
+        let replace = |text: String, (theirs, ours): (&String, &String)| text.replace(theirs, ours);
+        self.seen.iter().fold(text.to_owned(), replace)
+    }
+
     pub(crate) fn expect_same(&mut self, wanted: &[u8], got: &[u8]) {
         match serde_json::from_slice::<Value>(wanted) {
             Ok(wanted) if !wanted.is_number() => match serde_json::from_slice::<Value>(got) {
