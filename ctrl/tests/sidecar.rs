@@ -114,15 +114,14 @@ fn the_group_is_waited_for() {
 }
 
 #[test]
-fn wishes_for_later_are_answered() {
+fn actions_that_cannot_be_understood_change_nothing() {
     let service = Service::start(200, TOKEN, &[]);
     let sidecar = Sidecar::start(service.port, &[]);
     let mut agent = Agent::good(&sidecar);
     agent.wait_for_start();
-    service.act(r#"{"action":"nonsense","x":[1]}"#);
-    service.act("not even json");
-    service.act(r#"{"action":"exec","router_address":"ws://r","key":"EXEC-0","cookie":"","entry_command":"sh"}"#);
-    service.wait_for("exec is not available yet");
+    for action in [r#"{"action":"nonsense","x":[1]}"#, "not even json", r#"{"action":"exec"}"#] {
+        service.act(action);
+    }
     agent.say(&Frame::ExecFinished);
     assert_eq!(sidecar.end().0, Some(0));
 }
@@ -238,7 +237,7 @@ fn stored_lines_are_told_to_the_agent() {
     }
     let mut told = 0;
     while told < 300 {
-        let Some(Frame::LinesStored { lines }) = agent.hear() else { panic!("at {told}") };
+        let Some(Frame::LinesStored { lines }) = agent.hear_any() else { panic!("at {told}") };
         assert!((told + 1..=300).contains(&lines), "{lines} after {told}");
         told = lines;
     }

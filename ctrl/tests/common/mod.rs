@@ -314,8 +314,19 @@ impl Agent {
         self.stream.write_all(&frame.encode()).unwrap();
     }
 
-    /// The sidecar's next word; `None` when it has hung up.
+    /// The sidecar's next word but for `LinesStored`, which comes at any time;
+    /// `None` when it has hung up.
     pub(crate) fn hear(&mut self) -> Option<Frame> {
+        loop {
+            match self.hear_any() {
+                Some(Frame::LinesStored { .. }) => {}
+                word => return word,
+            }
+        }
+    }
+
+    /// The sidecar's next word; `None` when it has hung up.
+    pub(crate) fn hear_any(&mut self) -> Option<Frame> {
         use std::io::Read as _;
         let mut buffer = [0; 4096];
         loop {
