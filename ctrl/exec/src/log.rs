@@ -16,7 +16,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Lines that wait at most; twice what the agent keeps for its sidecar.
 const LINES_MAX: usize = 2 * crate::KEPT_LINES_MAX;
@@ -39,8 +39,8 @@ struct Queue {
     dropped: u64,
     /// The thread writes a line that it took.
     is_writing: bool,
-    /// Nothing was written for [`STUCK`] while somebody waited.
-    is_stuck: bool,
+    /// Since when somebody waits and no line was written.
+    waiting_since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -113,16 +113,19 @@ impl Log {
     async fn wait_for_room(&self) {
         loop {
             let notified = self.room.notified();
-            {
-                let queue = self.lock();
+            let since = {
+                let mut queue = self.lock();
                 let is_half = queue.lines.len() * 2 < LINES_MAX && queue.bytes * 2 < BYTES_MAX;
-                if queue.is_stuck || is_half {
+                if is_half {
                     return;
                 }
-            }
-            if timeout(STUCK, notified).await.is_err() {
-                self.lock().is_stuck = true;
-            }
+                let since = *queue.waiting_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= STUCK {
+                    return;
+                }
+                since
+            };
+            let _ = timeout_at(since + STUCK, notified).await;
         }
     }
 
@@ -138,7 +141,7 @@ impl Log {
             drop(queue);
             write(stream, &line);
             queue = self.lock();
-            (queue.is_writing, queue.is_stuck) = (false, false);
+            (queue.is_writing, queue.waiting_since) = (false, None);
             self.room.notify_waiters();
         }
     }
