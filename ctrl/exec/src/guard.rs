@@ -39,14 +39,7 @@ pub(crate) fn stage(words: &[OsString]) -> u8 {
 
 /// Runs `command` and returns its code.
 pub(crate) fn guard(agent: &OsStr, command: &mut Command) -> u8 {
-    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGCHLD]);
-    let is_told = signals.thread_block().and_then(|()| {
-        // From now on the agent's death is told; an earlier one is seen.
-        nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
-    });
-    if is_told.is_err() || agent.to_str() != Some(&getppid().to_string()) {
-        return 1;
-    }
+    // Started first: a blocked signal is inherited.
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
@@ -55,16 +48,26 @@ pub(crate) fn guard(agent: &OsStr, command: &mut Command) -> u8 {
             return error.code;
         }
     };
+    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGCHLD]);
+    let is_told = signals.thread_block().and_then(|()| {
+        // From now on the agent's death is told; an earlier one is seen.
+        nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
+    });
+    if is_told.is_err() || agent.to_str() != Some(&getppid().to_string()) {
+        end_group();
+    }
     loop {
-        match signals.wait() {
-            Ok(Signal::SIGCHLD) => {}
-            // Zero is the own group, this process included.
-            Ok(_) => drop(kill(Pid::from_raw(0), Signal::SIGKILL)),
-            Err(_) => continue,
-        }
         if let Ok(Some(status)) = child.try_wait() {
             let code = status.code().or(status.signal().map(|signal| 128 + signal));
             return code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
         }
+        if signals.wait() == Ok(Signal::SIGTERM) {
+            end_group();
+        }
     }
+}
+
+/// Kills the own group, this process included.
+fn end_group() {
+    let _ = kill(Pid::from_raw(0), Signal::SIGKILL);
 }

@@ -5,7 +5,7 @@ mod play;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use osmo_protocol::socket::Frame;
@@ -173,6 +173,32 @@ fn a_checkpoint_behind_a_link_names_what_it_leads_to() {
     let real = format!("{}/real", folder(&agent));
     let want = format!("data upload s3://b {real}\ndata upload s3://b {real} --include=real/two\n");
     assert_eq!(log, want);
+    assert_eq!(agent.end().0, Some(0));
+}
+
+#[test]
+fn what_is_started_inherits_nothing_of_the_agent() {
+    let look = "(ls /proc/self/fd | tr '\\n' ' '; grep SigBlk /proc/self/status)";
+    let program = format!("#!/bin/sh\n{look} >told.new; mv told.new told\n");
+    let script = "./look; mv told first; while [ ! -s told ]; do sleep 0.01; done";
+    let args = ["-userBinPath", "bin", "-enableRsync", "-rsyncPort", "0", "-runLocation", "run"];
+    let more = ["-checkpoint", "ck;s3://b;1;", "-commands", "sh", "-args", "-c", "-args", script];
+    let agent = Agent::prepared(&[&args[..], &more].concat(), |root| {
+        slow_osmo(root);
+        fs::write(root.join("bin/osmo"), &program).unwrap();
+        fs::copy(root.join("bin/osmo"), root.join("look")).unwrap();
+    });
+    // As a child of the test has it, to whom somebody may have left more.
+    let alone = agent.path("alone");
+    fs::create_dir(&alone).unwrap();
+    let ran = Command::new("../look").current_dir(&alone).stdin(Stdio::null()).output();
+    assert!(ran.unwrap().status.success());
+    let want = fs::read_to_string(alone.join("told")).unwrap();
+    assert!(want.ends_with("SigBlk:\t0000000000000000\n"), "{want}");
+    assert_eq!(agent.begin().rest().last(), Some(&Frame::ExecFinished));
+    for told in ["first", "told"] {
+        assert_eq!(fs::read_to_string(agent.path(told)).unwrap(), want, "{told}");
+    }
     assert_eq!(agent.end().0, Some(0));
 }
 
