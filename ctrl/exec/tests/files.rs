@@ -43,6 +43,7 @@ impl Pod {
             .args(["-userBinPath", &path("bin"), "-rsyncPort", &port.to_string()])
             .args(words.iter().flat_map(|word| ["-commands", word]))
             .args(more)
+            .env("TMPDIR", root.path())
             .spawn()
             .unwrap();
         let (mut stream, _) = listener.accept().unwrap();

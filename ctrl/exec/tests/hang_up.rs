@@ -220,6 +220,6 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let frames = sidecar.rest();
     assert_eq!(frames.last(), Some(&Frame::ExecFinished));
     let kept = play::text(&frames).lines().count();
-    assert!((1..=osmo_exec::KEPT_LINES_MAX).contains(&kept), "{kept}");
+    assert!((1..60_000).contains(&kept), "{kept}");
     assert_eq!(agent.end().0, Some(0));
 }
