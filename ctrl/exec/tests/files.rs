@@ -57,8 +57,9 @@ impl Pod {
         if !has_rsync() {
             return None;
         }
-        let mut pod =
-            Self::start("sleep 300", |root| [vec!["-enableRsync".to_owned()], more(root)].concat());
+        let mut pod = Self::start("exec sleep 300", |root| {
+            [vec!["-enableRsync".to_owned()], more(root)].concat()
+        });
         while pod.next() != Some(Frame::UserRsyncStatus { running: true }) {}
         Some(pod)
     }
@@ -95,7 +96,8 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Told so, it takes its command along.
+        let _ = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).output();
         let _ = self.child.wait();
     }
 }
@@ -283,11 +285,17 @@ fn an_rsync_at_work_ends_with_its_agent_however_that_ends() {
         let Some(mut pod) = Pod::rsync(|_| vec![]) else { return };
         let mut client = sending(&pod);
         let pid = pod.child.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         pod.child.wait().unwrap();
         match signal {
             "-HUP" => assert_eq!(servers(&pod), 0),
-            _ => wait_until("its rsyncs end", || servers(&pod) == 0),
+            _ => {
+                wait_until("its rsyncs end", || servers(&pod) == 0);
+                // The command is the container's to end.
+                let left = children.split_whitespace();
+                let _ = Command::new("kill").arg("-KILL").args(left).output();
+            }
         }
         assert!(!client.wait().unwrap().success());
     }

@@ -134,11 +134,14 @@ fn an_upload_ends_with_a_hang_up() {
 #[test]
 fn an_upload_ends_with_a_killed_agent() {
     let (agent, sidecar, folder) = uploading();
+    let pid = agent.child.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     kill(&agent, "-KILL");
     assert_eq!(agent.end().0, None);
-    // The command itself is the container's to end; this one ends soon.
+    // The command itself is the container's to end.
     let is_upload = |line: &String| line.contains("86397") || line.contains("guard");
     wait_until("the upload ends", || !living(&folder).iter().any(is_upload));
+    let _ = Command::new("kill").arg("-KILL").args(children.split_whitespace()).output();
     drop(sidecar);
 }
 
