@@ -26,6 +26,10 @@ struct Pod {
 
 impl Pod {
     fn start(script: &str, more: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+        Self::commanded(&["sh", "-c", script], more)
+    }
+
+    fn commanded(words: &[&str], more: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
         let root = TempDir::new().unwrap();
         for name in ["data/socket", "data/output", "bin"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
@@ -37,8 +41,9 @@ impl Pod {
         let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
             .args(["-socketPath", &path("data/socket/s"), "-runLocation", &path("run")])
             .args(["-userBinPath", &path("bin"), "-rsyncPort", &port.to_string()])
-            .args(["-commands", "sh", "-commands", "-c", "-args", script])
+            .args(words.iter().flat_map(|word| ["-commands", word]))
             .args(more)
+            .env("TMPDIR", root.path())
             .spawn()
             .unwrap();
         let (mut stream, _) = listener.accept().unwrap();
@@ -49,13 +54,12 @@ impl Pod {
     }
 
     fn rsync(more: impl FnOnce(&TempDir) -> Vec<String>) -> Option<Self> {
-        if Command::new("rsync").arg("--version").output().is_err() {
-            assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "rsync is missing");
-            eprintln!("skipped: no rsync");
+        if !has_rsync() {
             return None;
         }
-        let mut pod =
-            Self::start("sleep 300", |root| [vec!["-enableRsync".to_owned()], more(root)].concat());
+        let mut pod = Self::start("exec sleep 300", |root| {
+            [vec!["-enableRsync".to_owned()], more(root)].concat()
+        });
         while pod.next() != Some(Frame::UserRsyncStatus { running: true }) {}
         Some(pod)
     }
@@ -83,7 +87,7 @@ impl Pod {
 
     /// Ends the command and returns what was told.
     fn end(mut self) -> Vec<Frame> {
-        let _ = self.stream.write_all(&Frame::Terminate.encode());
+        let _ = self.stream.write_all(&Frame::Terminate { seconds: None }.encode());
         let frames = std::iter::from_fn(|| self.next()).collect();
         self.child.wait().unwrap();
         frames
@@ -92,9 +96,19 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Told so, it takes its command along.
+        let _ = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).output();
         let _ = self.child.wait();
     }
+}
+
+fn has_rsync() -> bool {
+    let is_there = Command::new("rsync").arg("--version").output().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "rsync is missing");
+        eprintln!("skipped: no rsync");
+    }
+    is_there
 }
 
 fn client(args: &[&str]) -> Output {
@@ -223,4 +237,127 @@ fn checkpoints_upload_what_changed_and_never_fail_the_task() {
     };
     assert!(has("told") && has("failed") && has("exit status 1") && has("`no` is not taken"));
     assert!(has("to s3://good finished"), "{frames:?}");
+}
+
+/// The connection is served: its greeting is answered.
+fn connected(pod: &Pod) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", pod.port)).unwrap();
+    stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    stream
+}
+
+/// A client that sends a file slowly, so that rsync's own child is at work.
+fn sending(pod: &Pod) -> Child {
+    fs::write(pod.path("large"), vec![7; 40 << 20]).unwrap();
+    let large = pod.path("large").to_str().unwrap().to_owned();
+    let client = Command::new("rsync")
+        .args(["--bwlimit=1m", &large, &pod.url("osmo/large")])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("rsync and its child", || servers(pod) >= 3);
+    client
+}
+
+/// Living guards and rsyncs of `pod`.
+fn servers(pod: &Pod) -> usize {
+    let here = pod.root.path().canonicalize().unwrap();
+    let here = here.to_str().unwrap().to_owned();
+    let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    all.filter_map(|process| fs::read_to_string(process.join("cmdline")).ok())
+        .filter(|line| line.contains("--no-detach") && line.contains(&here))
+        .count()
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < WATCHDOG, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_rsync_at_work_ends_with_its_agent_however_that_ends() {
+    for signal in ["-HUP", "-KILL"] {
+        let Some(mut pod) = Pod::rsync(|_| vec![]) else { return };
+        let mut client = sending(&pod);
+        let pid = pod.child.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        pod.child.wait().unwrap();
+        match signal {
+            "-HUP" => assert_eq!(servers(&pod), 0),
+            _ => {
+                wait_until("its rsyncs end", || servers(&pod) == 0);
+                // The command is the container's to end.
+                let left = children.split_whitespace();
+                let _ = Command::new("kill").arg("-KILL").args(left).output();
+            }
+        }
+        assert!(!client.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_connection_outlives_a_restart_of_the_command() {
+    let Some(mut pod) = Pod::rsync(|_| vec![]) else { return };
+    let mut stream = connected(&pod);
+    for (order, wanted) in [
+        (Frame::UserStop, Some(Frame::UserStopFinished)),
+        (Frame::UserStart, None),
+        (Frame::PortForward { port: 1 }, Some(Frame::PortRefused { port: 1 })),
+    ] {
+        pod.stream.write_all(&order.encode()).unwrap();
+        while wanted.is_some() && pod.next() != wanted {}
+    }
+    // Its rsync still answers, and there is one daemon.
+    stream.write_all(b"@RSYNCD: 31.0\n\n").unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    assert!(told.contains("osmo"), "{told}");
+    assert!(client(&[&pod.url("")]).status.success());
+    let frames = pod.end();
+    let off = Frame::UserRsyncStatus { running: false };
+    assert_eq!(frames.iter().filter(|frame| **frame == off).count(), 1);
+}
+
+#[test]
+fn a_command_that_cannot_start_ends_rsync() {
+    if !has_rsync() {
+        return;
+    }
+    let mut pod = Pod::commanded(&["/no/such"], |_| vec!["-enableRsync".to_owned()]);
+    let frames: Vec<_> = std::iter::from_fn(|| pod.next()).collect();
+    let states = frames.iter().filter_map(|frame| match frame {
+        Frame::UserRsyncStatus { running } => Some(*running),
+        _ => None,
+    });
+    assert_eq!(states.collect::<Vec<_>>(), [true, false], "{frames:?}");
+    assert_eq!(pod.child.wait().unwrap().code(), Some(127));
+    assert!(TcpStream::connect(("127.0.0.1", pod.port)).is_err());
+}
+
+#[test]
+fn a_configuration_in_an_open_folder_is_not_used() {
+    let Some(pod) = Pod::rsync(|root| {
+        let run = root.path().join("run");
+        fs::create_dir(&run).unwrap();
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).unwrap();
+        vec![]
+    }) else {
+        return;
+    };
+    // Whatever another user leaves there.
+    let evil = "[evil]\npath = /\n";
+    fs::write(pod.path("run/rsyncd.conf"), evil).unwrap();
+    let list = client(&[&pod.url("")]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout), "osmo           \tosmo\n");
+    let mut names: Vec<_> =
+        fs::read_dir(pod.path("run")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["rsyncd.conf", "workspace"]);
+    pod.end();
 }
