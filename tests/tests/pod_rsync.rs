@@ -108,11 +108,19 @@ async fn a_user_who_leaves_in_the_middle_leaves_nothing_behind() {
     if !rsync_is_here() {
         return;
     }
-    // Slow enough to be met in the middle.
-    let pod = Pod::start(&["-rsyncReadLimit", "1000000"]).await;
+    // Slow enough to be met in the middle: with our limit, and with rsync's own
+    // while the daemon has the socket to itself.
+    for (limit, own) in [(&["-rsyncReadLimit", "1000000"][..], &[][..]), (&[], &["--bwlimit=1000"])]
+    {
+        leave_in_the_middle(limit, own).await;
+    }
+}
+
+async fn leave_in_the_middle(limit: &[&str], own: &[&str]) {
+    let pod = Pod::start(limit).await;
     random_file(&pod.path("big"), 60_000_000, 1).unwrap();
     let before = pod.open_files();
-    let mut osmo = pod.osmo("upload", "big:up/", &[]);
+    let mut osmo = pod.osmo("upload", "big:up/", own);
     let mut osmo = osmo.spawn().unwrap();
     let begun = Instant::now();
     while pod.daemons() == 0 || !pod.path("run/workspace/up").exists() {
