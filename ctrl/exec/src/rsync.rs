@@ -24,6 +24,7 @@ mod confine;
 mod connection;
 mod modules;
 mod pace;
+mod words;
 
 pub(crate) use confine::{STAGE, stage};
 
@@ -44,6 +45,7 @@ use crate::flags::Flags;
 use connection::{Server, asked, refuse, serve};
 use modules::Modules;
 use pace::Pace;
+use words::Words;
 
 /// Connections served at a time.
 pub(crate) const CONNECTIONS_MAX: usize = 16;
@@ -115,6 +117,7 @@ async fn prepare(flags: &Flags, stage: &[OsString]) -> (Prepared, Vec<String>) {
                 program,
                 config,
                 modules,
+                words: Arc::new(Words::default()),
                 read: Pace::new(flags.rsync_read_limit),
                 write: Pace::new(flags.rsync_write_limit),
             },
@@ -202,6 +205,7 @@ async fn run(
         tokio::select! {
             () = asked(&mut stopped) => break,
             _ = pulse.tick() => {
+                server.words.renew();
                 // A sidecar that is behind needs no second report.
                 let status = Frame::UserRsyncStatus { running: true, port: listeners.port };
                 let _ = frames.try_send(status);

@@ -252,6 +252,40 @@ fn the_recorded_listing_is_answered_alike() {
 }
 
 #[test]
+fn why_a_copy_failed_is_told() {
+    let Some(pod) = Pod::rsync(|root| {
+        fs::create_dir(root.path().join("ro")).unwrap();
+        vec!["-rsyncPathAllowList".into(), format!("ro:{}/ro:false", root.path().display())]
+    }) else {
+        return;
+    };
+    fs::write(pod.path("file"), "x").unwrap();
+    fs::write(pod.path("run/workspace/plain"), "x").unwrap();
+    let file = pod.path("file").to_str().unwrap().to_owned();
+    assert!(client(&["-a", &file, &pod.url("osmo/fine")]).status.success());
+    assert!(!client(&["-a", &file, &pod.url("ro/x")]).status.success());
+    assert!(!client(&["-a", &file, &pod.url("nowhere/x")]).status.success());
+    assert!(!client(&["-a", &file, &pod.url("osmo/plain/x/y")]).status.success());
+    for _ in 0..50 {
+        client(&[&pod.url("nowhere/x")]);
+    }
+    let frames = pod.end();
+    let told: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| match frame {
+            Frame::MessageOps(line) => line.strip_prefix("rsync: "),
+            _ => None,
+        })
+        .collect();
+    for what in ["read only", "nowhere", "Not a directory"] {
+        assert!(told.iter().any(|line| line.contains(what)), "{what}: {told:?}");
+    }
+    assert!(!told.iter().any(|line| line.contains("bytes")), "{told:?}");
+    // A flood is cut; a slow machine may need more than one while for it.
+    assert!((3..50).contains(&told.len()), "{told:?}");
+}
+
+#[test]
 fn where_the_port_is_taken_another_one_is_told() {
     if Pod::rsync(|_| vec![]).is_none() {
         return;

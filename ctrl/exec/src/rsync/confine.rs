@@ -66,7 +66,7 @@ pub(crate) fn stage(words: &[OsString]) -> u8 {
     }
     // A connection never outlives the agent.
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-    let error = Command::new(program).args(args).exec();
+    let error = Command::new(program).args(args).arg(super::words::log_file()).exec();
     crate::complain(&format!("cannot start {}: {error}", program.display()));
     1
 }

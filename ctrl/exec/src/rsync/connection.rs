@@ -1,6 +1,7 @@
 //! One connection and its rsync.
 
 use std::ffi::OsString;
+use std::io::PipeWriter;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::modules::Modules;
 use super::pace::{self, Pace};
+use super::words::{self, Words};
 use super::{CONNECTIONS_MAX, confine};
 
 /// How long a refused client may take to read why.
@@ -29,6 +31,7 @@ pub(super) struct Server {
     pub(super) program: PathBuf,
     pub(super) config: PathBuf,
     pub(super) modules: Modules,
+    pub(super) words: Arc<Words>,
     pub(super) read: Pace,
     pub(super) write: Pace,
 }
@@ -38,17 +41,17 @@ impl Server {
         self.read.is_limited() || self.write.is_limited()
     }
 
-    fn spawn(&self, socket: OwnedFd) -> std::io::Result<Child> {
+    fn spawn(&self, socket: OwnedFd, log: PipeWriter) -> std::io::Result<Child> {
         let mut config = OsString::from("--config=");
         config.push(&self.config);
         let mut command = Command::from(confine::command(&self.stage, &self.modules, &self.config));
         command
             .arg(&self.program)
-            .args(["--daemon", "--no-detach", "--log-file=/dev/null"])
+            .args(["--daemon", "--no-detach"])
             .arg(config)
             .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .process_group(0)
             .kill_on_drop(true);
         command.spawn()
@@ -62,14 +65,23 @@ pub(super) async fn serve(
     frames: mpsc::Sender<Frame>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let (log, told) = match words::pipe(Arc::clone(&server.words), frames.clone()) {
+        Ok((log, told)) => (log, told),
+        Err(_) => return,
+    };
     let ended = tokio::select! {
-        ended = talk(&server, stream, stopped.clone()) => ended,
+        ended = talk(&server, stream, log, stopped.clone()) => ended,
         // The other arm ends its rsync by itself; this bounds a stuck one.
         () = overdue(&mut stopped) => Ok(()),
     };
     if let Err(error) = ended {
         let line = format!("rsync: cannot serve a connection: {error}");
         let _ = frames.try_send(Frame::MessageOps(line));
+    }
+    // The last words are the ones that matter.
+    let abort = told.abort_handle();
+    if tokio::time::timeout(REFUSAL_LIMIT, told).await.is_err() {
+        abort.abort();
     }
 }
 
@@ -86,12 +98,13 @@ pub(super) async fn asked(stopped: &mut watch::Receiver<bool>) {
 async fn talk(
     server: &Server,
     stream: TcpStream,
+    log: PipeWriter,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     if !server.is_paced() {
         let socket = stream.into_std()?;
         socket.set_nonblocking(false)?;
-        let mut child = server.spawn(socket.into())?;
+        let mut child = server.spawn(socket.into(), log)?;
         let group = group(&child);
         tokio::select! {
             // Its status tells nothing, and another may have buried it.
@@ -102,7 +115,7 @@ async fn talk(
     }
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let child = server.spawn(theirs.into())?;
+    let child = server.spawn(theirs.into(), log)?;
     let group = group(&child);
     tokio::select! {
         () = pump(server, stream, UnixStream::from_std(ours)?) => {}
