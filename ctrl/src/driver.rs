@@ -263,7 +263,7 @@ impl Driver {
                 let output_folder = self.flags.output_folder.display().to_string();
                 self.order(Frame::ExecStart { output_folder });
             }
-            Effect::StopCommand => self.order(Frame::Terminate),
+            Effect::StopCommand => self.order(Frame::Terminate { seconds: None }),
             Effect::PauseCommand => self.order(Frame::UserStop),
             Effect::ResumeCommand => self.order(Frame::UserStart),
             Effect::ReleaseAgent => self.order(Frame::CtrlFailed),

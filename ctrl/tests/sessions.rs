@@ -112,7 +112,7 @@ fn play(mut agent: Agent, socket: &std::path::Path) {
                 };
                 agent.say(&answer);
             }
-            Frame::Terminate => agent.say(&Frame::ExecFinished),
+            Frame::Terminate { .. } => agent.say(&Frame::ExecFinished),
             _ => {}
         }
     }

@@ -172,7 +172,11 @@ fn a_task_that_the_service_does_not_know_ends() {
     let sidecar = Sidecar::start(service.port, &[]);
     let mut agent = Agent::good(&sidecar);
     agent.wait_for_start();
-    assert_eq!(agent.hear(), Some(Frame::Terminate), "a command that nobody waits for ends");
+    assert_eq!(
+        agent.hear(),
+        Some(Frame::Terminate { seconds: None }),
+        "a command that nobody waits for ends"
+    );
     agent.say(&failed(143));
     let (code, told, _) = sidecar.end();
     assert_eq!(code, Some(22));
@@ -254,7 +258,7 @@ fn a_pod_that_must_go_saves_what_is_there() {
     let mut agent = Agent::good(&sidecar);
     agent.wait_for_start();
     sidecar.signal("TERM");
-    assert_eq!(agent.hear(), Some(Frame::Terminate));
+    assert_eq!(agent.hear(), Some(Frame::Terminate { seconds: None }));
     agent.say(&out("saved"));
     agent.say(&failed(143));
     let (code, told, events) = sidecar.end();

@@ -13,17 +13,17 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::Signal;
 use osmo_protocol::flags::USAGE_EXIT;
 use osmo_protocol::layout;
 use osmo_protocol::socket::{AgentState, Frame};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::flags::Flags;
 use crate::machine::{Event, State};
-use crate::peer::{FRAMES_QUEUED_MAX, Order, Peer};
+use crate::peer::{FRAMES_QUEUED_MAX, Order, Peer, at};
 use crate::probe::Probes;
 use crate::reaper::{Ended, Process, Reaper};
 use crate::terminal::Terminals;
@@ -94,8 +94,10 @@ struct Agent<'a> {
     terminals: Option<Terminals>,
     probes: Probes,
     beside: Option<Beside>,
-    /// Somebody asked for an end.
-    terminated: watch::Sender<bool>,
+    /// Somebody asked for an end, by this time.
+    leave: watch::Sender<Option<Instant>>,
+    /// Everybody was killed: the end is told until then at most.
+    hurry: Option<Instant>,
     output_folder: PathBuf,
     command: Option<Process>,
     ended: Ended,
@@ -146,7 +148,8 @@ impl<'a> Agent<'a> {
             terminals: Some(terminals),
             probes: Probes::new(frames.clone()),
             beside: None,
-            terminated: watch::Sender::new(false),
+            leave: watch::Sender::new(None),
+            hurry: None,
             frames,
             output_folder: PathBuf::new(),
             command: None,
@@ -173,6 +176,7 @@ impl<'a> Agent<'a> {
                     News::Finished => self.exit = Some(Exit::Told),
                 },
                 signal = signals.next() => self.happen(Event::Signal(signal)),
+                () = at(self.hurry) => self.exit = Some(Exit::Now(self.ended.code)),
                 permit = frames.reserve(), if !self.outbox.is_empty() => {
                     if let (Ok(permit), Some(frame)) = (permit, self.outbox.pop_front()) {
                         permit.send(frame);
@@ -180,11 +184,8 @@ impl<'a> Agent<'a> {
                 }
             }
         };
-        if let Some(command) = &self.command {
-            command.signal_group(Signal::SIGKILL);
-        }
         // However it leaves: nothing stays behind.
-        orphans::end();
+        self.reaper.end();
         code
     }
 }

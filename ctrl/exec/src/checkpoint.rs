@@ -11,13 +11,14 @@
 //! after the last one ended. A failed round costs a line and a longer wait,
 //! never the command.
 //!
-//! Limits: [`LOOPS_MAX`] loops; [`LINES_MAX`] of a round's lines are told; a
-//! round after SIGTERM has [`GRACE`].
+//! A path that leads through links is followed at each round: names below it
+//! begin with the base name of what it leads to.
+//!
+//! Limits: [`LOOPS_MAX`] loops; [`LINES_MAX`] of a round's lines are told; once
+//! the pod must go, the last rounds have what is left of its time.
 
 mod changes;
 mod upload;
-
-pub(crate) use upload::{STAGE, stage};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,8 +27,10 @@ use std::time::Duration;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::flags::Flags;
+use crate::reaper::Reaper;
 use changes::{Changes, Seen};
 use upload::Uploader;
 
@@ -35,8 +38,6 @@ use upload::Uploader;
 const LOOPS_MAX: usize = 64;
 /// Lines of one round that are told.
 const LINES_MAX: usize = 100;
-/// What the last rounds may take once the pod must go, in all.
-const GRACE: Duration = Duration::from_secs(25);
 /// The longest wait after failures, unless the loop's own is longer.
 const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
@@ -86,6 +87,7 @@ impl Loops {
     pub(crate) async fn start(
         flags: &Flags,
         stage: &[OsString],
+        reaper: &Reaper,
         frames: mpsc::Sender<Frame>,
     ) -> Self {
         let (ended, has_ended) = watch::channel(false);
@@ -97,7 +99,7 @@ impl Loops {
             };
             match checkpoint {
                 Ok(checkpoint) => {
-                    let uploader = Uploader::new(flags, stage, frames.clone());
+                    let uploader = Uploader::new(flags, stage, reaper, frames.clone());
                     let seen = Seen::default();
                     let each = Loop { checkpoint, uploader, seen, frames: frames.clone() };
                     tasks.spawn(each.run(has_ended.clone()));
@@ -111,25 +113,37 @@ impl Loops {
         Self { ended, tasks, frames }
     }
 
-    /// Runs the last rounds. When the pod must go already, or once `urged`
-    /// turns, they have [`GRACE`] left, and what does not fit is told.
-    pub(crate) async fn finish(mut self, terminated: bool, urged: impl Future) {
+    /// Runs the last rounds, until the time that `leave` tells; what does not
+    /// fit is told.
+    pub(crate) async fn finish(mut self, mut leave: watch::Receiver<Option<Instant>>) {
         let _ = self.ended.send(true);
-        let deadline = async {
-            if !terminated {
-                urged.await;
-            }
-            tokio::time::sleep(GRACE).await;
-        };
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let late = tokio::select! {
             () = all => false,
-            () = deadline => true,
+            () = overdue(&mut leave) => true,
         };
         if late {
-            let line = "Checkpointing did not finish before the task had to end".to_owned();
-            let _ = self.frames.send(Frame::MessageOps(line)).await;
+            // Their programs end with them.
             self.tasks.shutdown().await;
+            let line = "Checkpointing did not finish before the task had to end".to_owned();
+            let _ = self.frames.try_send(Frame::MessageOps(line));
+        }
+    }
+}
+
+/// Returns at the time that `leave` tells, as soon as there is one.
+async fn overdue(leave: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let told = *leave.borrow_and_update();
+        let time_is_up = async {
+            match told {
+                Some(instant) => sleep_until(instant).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = time_is_up => return,
+            Ok(()) = leave.changed() => {}
         }
     }
 }
@@ -169,11 +183,17 @@ impl Loop {
         self.tell("...").await;
         let (path, before) = (self.checkpoint.path.clone(), std::mem::take(&mut self.seen));
         let looked = tokio::task::spawn_blocking(move || {
-            let (changes, now) = Changes::below(&path, &before);
+            let (changes, now) = match path.canonicalize() {
+                Ok(path) => {
+                    let (changes, now) = Changes::below(&path, &before);
+                    (changes.map(|changes| (path, changes)), now)
+                }
+                Err(error) => (Err(error), Seen::default()),
+            };
             (changes, now, before)
         });
-        let (changes, now, before) = match looked.await {
-            Ok((Ok(changes), now, before)) => (changes, now, before),
+        let (path, changes, now, before) = match looked.await {
+            Ok((Ok((path, changes)), now, before)) => (path, changes, now, before),
             Ok((Err(error), _, before)) => {
                 self.seen = before;
                 return self.failed(&error.to_string()).await;
@@ -184,7 +204,7 @@ impl Loop {
             self.seen = now;
             return true;
         }
-        match self.uploader.upload(&self.checkpoint, &changes).await {
+        match self.uploader.upload(&self.checkpoint, &path, &changes).await {
             Ok(()) => {
                 self.seen = now;
                 true

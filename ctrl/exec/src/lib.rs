@@ -20,6 +20,9 @@
 //! | `peer` | the connection with the sidecar, and the lines kept for it |
 //! | `terminal` | programs on PTYs |
 //! | `reaper` | buries the dead and hands their codes to who waits |
+//! | `rsync`, `checkpoint` | what runs beside the command |
+//! | `guard` | ends their programs when the agent is killed |
+//! | `log` | the container's own log, which never blocks |
 //!
 //! | exit code | means |
 //! |---|---|
@@ -30,8 +33,9 @@
 //! | 0 | the sidecar failed before the start, and has told why |
 //! | 2 | flags cannot be understood, or nobody answers at the socket |
 //!
-//! Nothing that the command or a terminal started outlives the command. SIGHUP means that whoever
-//! started the agent is gone, or has lost patience: the command is killed.
+//! Nothing that the command or a terminal started outlives the command. SIGHUP
+//! means that whoever started the agent is gone, or has lost patience: at once
+//! every descendant is killed, and the end is told for a second at most.
 //!
 //! It is not a supervisor: it restarts nothing by itself and judges nothing.
 //! It holds at most 32 KiB of each stream, [`FRAMES_QUEUED_MAX`] frames and
@@ -44,7 +48,9 @@ mod checkpoint;
 mod command;
 mod dial;
 mod flags;
+mod guard;
 mod lines;
+mod log;
 mod machine;
 pub mod namespace;
 pub mod orphans;
@@ -60,12 +66,16 @@ mod tree;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use osmo_protocol::flags::{FlagError, USAGE_EXIT};
 
 pub use flags::Flags;
 pub use peer::{FRAMES_QUEUED_MAX, KEPT_BYTES_MAX, KEPT_LINES_MAX};
 pub use terminal::TERMINALS_MAX;
+
+/// How long the own log may take to be written at the end.
+const LOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the program with `args` (without the program's name, and without what
 /// a caller that serves several programs took to choose this one).
@@ -81,8 +91,8 @@ where
     if args.first().is_some_and(|word| word == rsync::STAGE) {
         return ExitCode::from(rsync::stage(&args[1..]));
     }
-    if args.first().is_some_and(|word| word == checkpoint::STAGE) {
-        return ExitCode::from(checkpoint::stage(&args[1..]));
+    if args.first().is_some_and(|word| word == guard::STAGE) {
+        return ExitCode::from(guard::stage(&args[1..]));
     }
     let flags = match Flags::parse(args.iter()) {
         Ok(flags) => flags,
@@ -97,9 +107,11 @@ where
         Err(error) => return usage_fault(&format!("cannot start: {error}")),
     };
     let stage = namespace::own_prefix(args.len());
+    log::start();
     let code = runtime.block_on(agent::run(&flags, &stage));
     // A reader may still wait for a pipe that a descendant holds.
     runtime.shutdown_background();
+    log::flush(LOG_LIMIT);
     ExitCode::from(code)
 }
 
@@ -110,5 +122,5 @@ fn usage_fault(sentence: &str) -> ExitCode {
 
 /// A line on the container's own log.
 fn complain(sentence: &str) {
-    let _ = writeln!(std::io::stderr(), "osmo-exec: {sentence}");
+    log::put(log::Stream::Err, format!("osmo-exec: {sentence}"));
 }

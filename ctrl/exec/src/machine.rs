@@ -13,7 +13,8 @@
 //!
 //! Invariants: a stop that was asked for is answered exactly once; the command
 //! is started only where none runs; in `Ended` nothing starts any more; a
-//! sidecar's orders never end a running command but by a signal.
+//! sidecar's orders never end a running command but by a signal. SIGHUP means
+//! that whoever started the agent is gone, or has lost patience.
 
 use nix::sys::signal::Signal;
 use osmo_protocol::socket::AgentState;
@@ -64,6 +65,9 @@ pub(crate) enum Effect {
     Start,
     /// Signal the command's group.
     Signal(Signal),
+    /// Kill every descendant before anything else happens; little time is left
+    /// to tell the end.
+    EndAll,
     /// `UserStopFinished`.
     TellStopped,
     /// Tidy up, tell the command's end and exit with its code.
@@ -115,7 +119,8 @@ fn running(event: Event) -> (State, Vec<Effect>) {
     match event {
         Event::Stop => (State::Stopping { again: false }, vec![Effect::Signal(Signal::SIGKILL)]),
         Event::Terminate => (State::Running, vec![Effect::Signal(Signal::SIGTERM)]),
-        Event::Signal(signal) => (State::Running, vec![forwarded(signal)]),
+        Event::Signal(Signal::SIGHUP) => (State::Running, vec![Effect::EndAll]),
+        Event::Signal(signal) => (State::Running, vec![Effect::Signal(signal)]),
         Event::CommandEnded => (State::Ended, vec![Effect::Finish]),
         Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone => {
             (State::Running, vec![])
@@ -128,6 +133,9 @@ fn stopping(again: bool, event: Event) -> (State, Vec<Effect>) {
         Event::CommandEnded if again => (State::Running, vec![Effect::TellStopped, Effect::Start]),
         Event::CommandEnded => (State::Stopped, vec![Effect::TellStopped]),
         Event::Resume => (State::Stopping { again: true }, vec![]),
+        Event::Signal(Signal::SIGHUP) => {
+            (State::Running, vec![Effect::TellStopped, Effect::EndAll])
+        }
         // It is killed already; its end is now the task's.
         Event::Terminate | Event::Signal(_) => (State::Running, vec![Effect::TellStopped]),
         Event::Start | Event::Stop | Event::CtrlFailed | Event::SidecarGone => {
@@ -142,6 +150,9 @@ fn stopped(event: Event) -> (State, Vec<Effect>) {
         Event::Resume | Event::Start => (State::Running, vec![Effect::Start]),
         Event::Stop => (State::Stopped, vec![Effect::TellStopped]),
         Event::Terminate => (State::Ended, vec![Effect::FinishBy(Signal::SIGTERM)]),
+        Event::Signal(signal @ Signal::SIGHUP) => {
+            (State::Ended, vec![Effect::EndAll, Effect::FinishBy(signal)])
+        }
         Event::Signal(signal) => (State::Ended, vec![Effect::FinishBy(signal)]),
         Event::CtrlFailed => (State::Ended, vec![Effect::Exit(0)]),
         Event::SidecarGone => (State::Ended, vec![Effect::Exit(super::agent::GONE)]),
@@ -156,14 +167,6 @@ fn ended(event: Event) -> (State, Vec<Effect>) {
         _ => vec![],
     };
     (State::Ended, effects)
-}
-
-/// SIGHUP means that whoever started the agent is gone, or has lost patience.
-fn forwarded(signal: Signal) -> Effect {
-    Effect::Signal(match signal {
-        Signal::SIGHUP => Signal::SIGKILL,
-        signal => signal,
-    })
 }
 
 fn code(signal: Signal) -> u8 {

@@ -98,7 +98,7 @@ fn own_program(prefix: &[OsString]) -> PathBuf {
 
 /// The stage, told what to show and what to run.
 pub(crate) fn command(prefix: &[OsString], binds: &[Bind], argv: &[String]) -> Command {
-    let mut command = again(prefix);
+    let mut command = again(prefix, STAGE);
     command.args(binds.iter().map(Bind::word)).arg(SEPARATOR).args(argv);
     command
 }
@@ -106,17 +106,18 @@ pub(crate) fn command(prefix: &[OsString], binds: &[Bind], argv: &[String]) -> C
 /// The stage as leader of the session of the terminal that it gets as standard
 /// input.
 pub(crate) fn terminal(prefix: &[OsString], binds: &[Bind], argv: &[String]) -> Command {
-    let mut command = again(prefix);
+    let mut command = again(prefix, STAGE);
     command.arg(TERMINAL).args(binds.iter().map(Bind::word)).arg(SEPARATOR).args(argv);
     command
 }
 
-fn again(prefix: &[OsString]) -> Command {
+/// This program again, as `stage`.
+pub(crate) fn again(prefix: &[OsString], stage: &str) -> Command {
     let mut command = Command::new(own_program(prefix));
     if let Some((name, words)) = prefix.split_first() {
         command.arg0(name).args(words);
     }
-    command.arg(STAGE);
+    command.arg(stage);
     command
 }
 
@@ -135,7 +136,7 @@ pub fn probe() -> Result<(), String> {
 /// # Errors
 /// As [`probe`].
 pub fn probe_as(prefix: &[OsString]) -> Result<(), String> {
-    let output = again(prefix)
+    let output = again(prefix, STAGE)
         .arg(PROBE)
         .output()
         .map_err(|error| format!("cannot start the probe: {error}"))?;

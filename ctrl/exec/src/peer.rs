@@ -13,10 +13,10 @@
 //! While a sidecar is connected, a full store pushes back on the command's
 //! pipes; without one the command waits for [`Peer::away_limit`] at most.
 
+mod away;
 mod inbox;
 mod kept;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ use osmo_protocol::socket::{AgentState, Frame};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use crate::complain;
 use crate::dial::Backoff;
+use away::Away;
 use inbox::Inbox;
+use kept::Kept;
 pub use kept::{BYTES_MAX as KEPT_BYTES_MAX, LINES_MAX as KEPT_LINES_MAX};
-use kept::{Kept, line_bytes};
 
 /// Frames that wait to be kept; then the command's pipes fill up.
 pub const FRAMES_QUEUED_MAX: usize = 64;
@@ -75,12 +75,6 @@ enum Over {
     Told,
     /// It broke.
     Broken,
-}
-
-/// How a sidecar's absence ended.
-enum Away {
-    Back(UnixStream),
-    GaveUp,
 }
 
 /// The peer's running state.
@@ -192,94 +186,6 @@ impl Talk {
         self.backoff = Backoff::default();
         self.away = None;
     }
-
-    /// The new sidecar is told, before all lines, how many it does not get.
-    fn tell_spilled(&mut self) {
-        let lines = std::mem::take(&mut self.spilled);
-        if lines > 0 {
-            self.kept.push_first(Frame::MessageOps(format!(
-                "osmo-ctrl was away: {lines} lines are in this container's own log instead"
-            )));
-        }
-    }
-
-    /// Looks for a sidecar; lines are taken as far as there is room.
-    async fn away(&mut self) -> Away {
-        if self.told.is_some() && self.kept.is_settled() {
-            return Away::GaveUp;
-        }
-        let since = match self.away {
-            Some(since) => since,
-            None => {
-                let seconds = self.peer.away_limit.as_secs();
-                complain(&format!("the sidecar went away; its lines wait here for {seconds} s"));
-                *self.away.insert(Instant::now())
-            }
-        };
-        self.kept.begin_again();
-        let mut late = false;
-        let mut patience = since + self.peer.away_limit;
-        let linger = self.told.map(|told| told + LINGER);
-        let mut next = Instant::now() + self.backoff.wait();
-        loop {
-            let now = Instant::now();
-            if self.kept.has_end() && (now >= patience || linger.is_some_and(|at| now >= at)) {
-                return Away::GaveUp;
-            }
-            while late && self.kept.is_full() {
-                self.spill();
-            }
-            tokio::select! {
-                frame = self.peer.frames.recv(), if !self.kept.is_full() => match frame {
-                    Some(frame) => {
-                        self.keep_for_later(frame);
-                        if self.kept.has_end() {
-                            patience = Instant::now() + self.peer.away_limit;
-                        }
-                    }
-                    None => return Away::GaveUp,
-                },
-                () = sleep_until(next) => {
-                    let dial = UnixStream::connect(&self.peer.socket);
-                    if let Ok(Ok(stream)) = timeout(Duration::from_secs(1), dial).await {
-                        return Away::Back(stream);
-                    }
-                    next = Instant::now() + self.backoff.wait();
-                }
-                () = at(linger) => {}
-                () = sleep_until(patience), if late && self.kept.has_end() => {}
-                () = sleep_until(since + self.peer.away_limit), if !late => {
-                    late = true;
-                    let _ = self.peer.orders.send(Order::Gone).await;
-                }
-            }
-        }
-    }
-
-    /// Nobody hears now what is no line; a later sidecar is told the state.
-    fn keep_for_later(&mut self, frame: Frame) {
-        let is_end = matches!(frame, Frame::ExecFinished | Frame::ExecFailed { .. });
-        if is_end || line_bytes(&frame).is_some() {
-            self.kept.push(frame);
-        }
-    }
-
-    fn spill(&mut self) {
-        if let Some(line) = self.kept.spill() {
-            own_log(&line);
-            self.spilled += 1;
-        }
-    }
-
-    /// What nobody was told goes to the container's own log.
-    fn give_up(mut self) {
-        if self.told.is_none() {
-            complain("no sidecar came back; what it was not told follows");
-            while let Some(line) = self.kept.spill() {
-                own_log(&line);
-            }
-        }
-    }
 }
 
 /// At `instant`; never when there is none.
@@ -288,13 +194,4 @@ pub(crate) async fn at(instant: Option<Instant>) {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
-}
-
-fn own_log(frame: &Frame) {
-    let _ = match frame {
-        Frame::MessageOut(line) => writeln!(std::io::stdout(), "{line}"),
-        Frame::MessageErr(line) | Frame::MessageOps(line) => writeln!(std::io::stderr(), "{line}"),
-        Frame::ExecFailed { message, .. } => write!(std::io::stderr(), "{message}"),
-        _ => Ok(()),
-    };
 }

@@ -14,16 +14,28 @@
 use std::collections::BTreeMap;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::process::{WaitOptions, WaitStatus, waitpid};
 use tokio::sync::oneshot;
+
+use crate::orphans;
 
 /// The living children that somebody waits for; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reaper {
-    waited: Arc<Mutex<BTreeMap<Pid, Waited>>>,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    waited: BTreeMap<Pid, Waited>,
+    /// Nothing starts any more.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -56,48 +68,89 @@ impl Reaper {
     /// Starts `command`.
     ///
     /// # Errors
-    /// As [`Command::spawn`].
+    /// As [`Command::spawn`]; also once [`Reaper::end`] was called.
     pub(crate) fn spawn(
         &self,
         command: &mut Command,
         leftovers: Leftovers,
     ) -> std::io::Result<(Child, Process, End)> {
         // Held meanwhile: the process may end before it is known here.
-        let mut waited = self.lock();
+        let mut table = self.lock();
+        if table.is_closed {
+            return Err(std::io::Error::other("the task ends"));
+        }
         let child = command.spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed());
         let (tell, end) = oneshot::channel();
-        waited.insert(pid, Waited { tell, leftovers });
+        table.waited.insert(pid, Waited { tell, leftovers });
         Ok((child, Process { pid, reaper: self.clone() }, End(end)))
     }
 
     /// Buries whoever has ended. To be called at each SIGCHLD.
     pub(crate) fn reap(&self) {
-        let mut waited = self.lock();
+        let mut table = self.lock();
+        while table.bury() {}
+    }
+
+    /// Kills and buries every descendant before it returns; from now on nothing
+    /// starts. Who waits for a process is told its end.
+    pub(crate) fn end(&self) {
+        self.lock().is_closed = true;
+        let begin = Instant::now();
         loop {
-            let (pid, status) = match wait(WaitOptions::NOHANG) {
-                Ok(Some(dead)) => dead,
-                Err(rustix::io::Errno::INTR) => continue,
-                Ok(None) | Err(_) => return,
-            };
-            let Some(known) = waited.remove(&Pid::from_raw(pid.as_raw_nonzero().get())) else {
-                continue;
-            };
-            if known.leftovers == Leftovers::End {
-                // A group's number is not given away while it has members.
-                let _ = killpg(Pid::from_raw(pid.as_raw_nonzero().get()), Signal::SIGKILL);
+            for &leader in self.lock().waited.keys() {
+                let _ = killpg(leader, Signal::SIGKILL);
+                let _ = kill(leader, Signal::SIGKILL);
             }
-            let _ = known.tell.send(Ended::of(status));
+            let is_listed = orphans::kill_children(&[]).is_some();
+            self.reap();
+            let is_over = !orphans::is_parent() || !is_listed && self.lock().waited.is_empty();
+            if is_over || begin.elapsed() >= orphans::LIMIT {
+                return;
+            }
+            std::thread::sleep(orphans::LOOK);
         }
     }
 
     /// The processes that somebody waits for.
     pub(crate) fn waited(&self) -> Vec<Pid> {
-        self.lock().keys().copied().collect()
+        self.lock().waited.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Pid, Waited>> {
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Buries one of the dead; whether there may be another.
+    fn bury(&mut self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        // Looked at first: until it is buried, its group's number is its own.
+        let seen = match waitid(Id::All, flags).map(|status| status.pid()) {
+            Ok(Some(pid)) => Some(pid),
+            // Ended by a signal without a name.
+            Err(Errno::EINVAL) => None,
+            Err(Errno::EINTR) => return true,
+            Ok(None) | Err(_) => return false,
+        };
+        seen.inspect(|&pid| self.end_group(pid));
+        let wanted = seen.and_then(|pid| rustix::process::Pid::from_raw(pid.as_raw()));
+        let Ok(Some((pid, status))) = waitpid(wanted, WaitOptions::NOHANG) else { return false };
+        let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+        if seen.is_none() {
+            self.end_group(pid);
+        }
+        if let Some(known) = self.waited.remove(&pid) {
+            let _ = known.tell.send(Ended::of(status));
+        }
+        true
+    }
+
+    fn end_group(&self, leader: Pid) {
+        if self.waited.get(&leader).is_some_and(|known| known.leftovers == Leftovers::End) {
+            let _ = killpg(leader, Signal::SIGKILL);
+        }
     }
 }
 
@@ -109,16 +162,28 @@ impl Process {
 
     /// Signals the process alone.
     pub(crate) fn signal(&self, signal: Signal) {
-        if self.reaper.lock().contains_key(&self.pid) {
+        let table = self.reaper.lock();
+        if table.waited.contains_key(&self.pid) {
             let _ = kill(self.pid, signal);
         }
     }
 
     /// Signals the process's group.
     pub(crate) fn signal_group(&self, signal: Signal) {
-        if self.reaper.lock().contains_key(&self.pid) {
+        let table = self.reaper.lock();
+        if table.waited.contains_key(&self.pid) {
             let _ = killpg(self.pid, signal);
         }
+    }
+}
+
+/// Kills the process's group when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tied(pub(crate) Process);
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        self.0.signal_group(Signal::SIGKILL);
     }
 }
 

@@ -14,12 +14,13 @@
 //! and so are its two rates.
 //!
 //! Invariants: `UserRsyncStatus{true}` is told only once the port is bound and
-//! the configuration written; `false` is the last word. rsync reaches nothing
+//! the configuration made; `false` is the last word. rsync reaches nothing
 //! but its modules where the kernel has Landlock; elsewhere its symlinks are
 //! munged, so that a link never leads out of a module.
 //!
 //! Limits: [`CONNECTIONS_MAX`]; whoever comes later reads a sentence.
 
+mod config;
 mod confine;
 mod connection;
 mod modules;
@@ -31,7 +32,6 @@ pub(crate) use confine::{STAGE, stage};
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::flags::Flags;
+use crate::reaper::Reaper;
+use config::Config;
 use connection::{Server, asked, refuse, serve};
 use modules::Modules;
 use pace::Pace;
@@ -68,12 +70,13 @@ impl Daemon {
     pub(crate) async fn start(
         flags: &Flags,
         stage: &[OsString],
+        reaper: &Reaper,
         frames: mpsc::Sender<Frame>,
     ) -> Option<Self> {
         if !flags.rsync {
             return None;
         }
-        let (prepared, lines) = prepare(flags, stage).await;
+        let (prepared, lines) = prepare(flags, stage, reaper).await;
         for line in lines {
             let _ = frames.send(Frame::MessageOps(line)).await;
         }
@@ -99,7 +102,7 @@ impl Daemon {
 
 type Prepared = Result<(Listeners, Server), String>;
 
-async fn prepare(flags: &Flags, stage: &[OsString]) -> (Prepared, Vec<String>) {
+async fn prepare(flags: &Flags, stage: &[OsString], reaper: &Reaper) -> (Prepared, Vec<String>) {
     let mut lines = Vec::new();
     let prepared = async {
         let listeners = Listeners::bind(flags.rsync_port, &mut lines).await?;
@@ -109,11 +112,13 @@ async fn prepare(flags: &Flags, stage: &[OsString]) -> (Prepared, Vec<String>) {
         if !confined {
             lines.push("rsync: this kernel has no Landlock; symlinks are munged instead".into());
         }
-        let config = write_config(&flags.run, &modules.config(!confined))?;
+        let places = [&*flags.run, &std::env::temp_dir()];
+        let config = Config::write(&places, &modules.config(!confined))?;
         Ok((
             listeners,
             Server {
                 stage: stage.to_vec(),
+                reaper: reaper.clone(),
                 program,
                 config,
                 modules,
@@ -138,19 +143,6 @@ fn program(user_bin: &Path) -> Result<PathBuf, String> {
         .find(|file| file.is_file())
         .and_then(|file| file.canonicalize().ok())
         .ok_or_else(|| format!("no rsync in {} nor in PATH", user_bin.display()))
-}
-
-fn write_config(run: &Path, text: &str) -> Result<PathBuf, String> {
-    let path = run.join("rsyncd.conf");
-    let write = || {
-        // Another one's file, or a link, is replaced and never written through.
-        let _ = std::fs::remove_file(&path);
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-        io::Write::write_all(&mut file, text.as_bytes())?;
-        path.canonicalize()
-    };
-    write().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// Both loopbacks; the second where the machine has it.

@@ -145,7 +145,7 @@ fn stop_reaches_the_command() {
     let agent = Agent::shell(script);
     let mut sidecar = agent.begin();
     sidecar.wait_for("ready");
-    sidecar.send(&Frame::Terminate);
+    sidecar.send(&Frame::Terminate { seconds: None });
     let frames = sidecar.rest();
     assert_eq!(text(&frames), "saved\n");
     assert_eq!(frames.last(), Some(&failed("exit status 7", 7)));

@@ -115,7 +115,7 @@ impl Pod {
 
     /// Ends the command and returns what was told.
     fn end(mut self) -> Vec<Frame> {
-        let _ = self.stream.write_all(&Frame::Terminate.encode());
+        let _ = self.stream.write_all(&Frame::Terminate { seconds: None }.encode());
         let frames = std::iter::from_fn(|| self.next()).collect();
         self.child.wait().unwrap();
         frames

@@ -187,7 +187,7 @@ fn a_stopped_command_can_be_told_to_go() {
     let mut sidecar = agent.accept_again(sidecar);
     assert_eq!(sidecar.state, AgentState::Stopped);
     sidecar.wait_for("ready");
-    sidecar.send(&Frame::Terminate);
+    sidecar.send(&Frame::Terminate { seconds: None });
     let told = "exit status 143 (ended by signal 15 SIGTERM)";
     assert_eq!(sidecar.rest(), [failed(told, 143)]);
     assert_eq!(agent.end().0, Some(143));

@@ -28,7 +28,7 @@ fn ready(agent: Agent) -> (Agent, Sidecar) {
 }
 
 fn end(agent: Agent, mut sidecar: Sidecar) {
-    sidecar.send(&Frame::Terminate);
+    sidecar.send(&Frame::Terminate { seconds: None });
     assert_eq!(sidecar.rest().last(), Some(&Frame::ExecFinished));
     assert_eq!(agent.end(), (Some(0), String::new()));
 }
@@ -256,7 +256,7 @@ fn the_command_s_end_ends_the_terminals() {
     let (agent, mut sidecar) = begin();
     let mut term = sidecar.terminal("sh -c 'echo $$; cat'", 1, ASKS);
     let pid = term.until("\r\n").trim().to_owned();
-    sidecar.send(&Frame::Terminate);
+    sidecar.send(&Frame::Terminate { seconds: None });
     let (shown, code) = term.end();
     assert!(shown.ends_with("\r\nosmo-exec: the task's command has ended\r\n"), "{shown:?}");
     assert_eq!(code, 129);

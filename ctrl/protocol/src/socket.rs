@@ -21,7 +21,7 @@
 //! its order; a newline follows but readers do not rely on it. Ours alone are
 //! `Hello`, `State`, `Terminate`, `LinesStored`, `TerminalEnded`, `PortForward`,
 //! `PortReady`, `PortRefused`, and the fields `ExitCode`, `Token`, `Session`,
-//! `Lines` and `State`: a peer that does not know them ignores them, and one
+//! `Lines`, `State` and `Seconds`: a peer that does not know them ignores them, and one
 //! that does not send them is understood.
 
 mod decoder;
@@ -63,7 +63,11 @@ pub enum Frame {
     /// Sidecar → agent: there will be no start; exit quietly.
     CtrlFailed,
     /// Sidecar → agent: pass SIGTERM on to the command.
-    Terminate,
+    Terminate {
+        /// Seconds until the sidecar waits for the command's end no longer;
+        /// absent where it does not say.
+        seconds: Option<u64>,
+    },
     /// Sidecar → agent: open a terminal.
     UserExecStart {
         /// The command line, shell-quoted.
@@ -163,6 +167,8 @@ struct Wire {
     lines: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<AgentState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u64>,
 }
 
 impl Frame {
@@ -191,7 +197,7 @@ impl From<&Frame> for Wire {
             Frame::PortRefused { port } => Self { task_port: port, ..named("PortRefused") },
             Frame::ExecStart { output_folder } => Self { output_folder, ..named("ExecStart") },
             Frame::CtrlFailed => named("CtrlFailed"),
-            Frame::Terminate => named("Terminate"),
+            Frame::Terminate { seconds } => Self { seconds, ..named("Terminate") },
             Frame::UserExecStart { command, session } => {
                 Self { command, session, ..named("UserExecStart") }
             }
@@ -228,7 +234,7 @@ impl From<Wire> for Frame {
             "PortRefused" => Self::PortRefused { port: wire.task_port },
             "ExecStart" => Self::ExecStart { output_folder: wire.output_folder },
             "CtrlFailed" => Self::CtrlFailed,
-            "Terminate" => Self::Terminate,
+            "Terminate" => Self::Terminate { seconds: wire.seconds },
             "UserExecStart" => Self::UserExecStart { command: wire.command, session: wire.session },
             "UserStop" => Self::UserStop,
             "UserStart" => Self::UserStart,

@@ -1,37 +1,41 @@
 //! What runs beside the command: the rsync daemon and the checkpoint loops.
+//! Both begin with the first start and end with the command's end for good; a
+//! command that is stopped and started again finds them as they were.
 
 use std::ffi::OsString;
 
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::checkpoint::Loops;
 use crate::flags::Flags;
+use crate::reaper::Reaper;
 use crate::rsync::Daemon;
 
-/// Both, from the command's first start to its end for good.
+/// Both, at work.
 pub(super) struct Beside {
     over: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Beside {
-    /// Starts both; `terminated` turns once the pod must go.
+    /// Starts both; `leave` tells by when the pod must go.
     pub(super) fn begin(
         flags: &Flags,
         stage: &[OsString],
+        reaper: &Reaper,
         frames: mpsc::Sender<Frame>,
-        mut terminated: watch::Receiver<bool>,
+        leave: watch::Receiver<Option<Instant>>,
     ) -> Self {
         let (over, mut is_over) = watch::channel(false);
-        let (flags, stage) = (flags.clone(), stage.to_vec());
+        let (flags, stage, reaper) = (flags.clone(), stage.to_vec(), reaper.clone());
         let task = tokio::spawn(async move {
-            let rsync = Daemon::start(&flags, &stage, frames.clone()).await;
-            let loops = Loops::start(&flags, &stage, frames).await;
+            let rsync = Daemon::start(&flags, &stage, &reaper, frames.clone()).await;
+            let loops = Loops::start(&flags, &stage, &reaper, frames).await;
             let _ = is_over.wait_for(|over| *over).await;
-            let already = *terminated.borrow();
-            loops.finish(already, terminated.wait_for(|is| *is)).await;
+            loops.finish(leave).await;
             if let Some(rsync) = rsync {
                 rsync.stop().await;
             }

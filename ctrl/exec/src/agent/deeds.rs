@@ -1,7 +1,11 @@
 //! Does what the machine says.
 
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::beside::Beside;
 use super::finish::Finish;
@@ -11,11 +15,17 @@ use crate::machine::{Effect, Event};
 use crate::reaper::Ended;
 use crate::{complain, stream, tree};
 
+/// What a pod has from SIGTERM to its end, less some time to tell it, where
+/// nobody says how long.
+pub(super) const GRACE: Duration = Duration::from_secs(25);
+/// What is left to tell the end once everybody was killed.
+const HURRY: Duration = Duration::from_secs(1);
+
 impl Agent<'_> {
     /// Asks the machine what `event` means.
     pub(super) fn happen(&mut self, event: Event) {
-        if matches!(event, Event::Terminate | Event::Signal(_)) {
-            self.terminated.send_replace(true);
+        if matches!(event, Event::Signal(_)) {
+            self.leave_by(Instant::now() + GRACE);
         }
         let (state, effects) = self.state.step(event);
         self.state = state;
@@ -25,6 +35,15 @@ impl Agent<'_> {
         }
     }
 
+    /// The pod must go by `instant`, or by an earlier one that was told.
+    pub(super) fn leave_by(&self, instant: Instant) {
+        self.leave.send_if_modified(|leave| {
+            let is_earlier = leave.is_none_or(|before| instant < before);
+            *leave = leave.filter(|_| !is_earlier).or(Some(instant));
+            is_earlier
+        });
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Start => self.start(),
@@ -32,6 +51,11 @@ impl Agent<'_> {
                 if let Some(command) = &self.command {
                     command.signal_group(signal);
                 }
+            }
+            Effect::EndAll => {
+                self.ended = Ended::signal(Signal::SIGKILL as i32);
+                self.reaper.end();
+                self.hurry = self.hurry.or(Some(Instant::now() + HURRY));
             }
             Effect::TellStopped => self.tell(Frame::UserStopFinished),
             Effect::Finish => self.finish(),
@@ -54,8 +78,8 @@ impl Agent<'_> {
         tree::shortcuts(&self.output_folder);
         // A command that is started again finds them still there.
         self.beside.get_or_insert_with(|| {
-            let terminated = self.terminated.subscribe();
-            Beside::begin(self.flags, self.stage, self.frames.clone(), terminated)
+            let (frames, leave) = (self.frames.clone(), self.leave.subscribe());
+            Beside::begin(self.flags, self.stage, &self.reaper, frames, leave)
         });
         match Running::start(self.flags, self.stage, &self.reaper) {
             Ok(running) => {

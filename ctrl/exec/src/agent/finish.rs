@@ -22,11 +22,13 @@ impl Finish {
         if let Some(mut terminals) = self.terminals {
             terminals.close().await;
         }
-        // What the command left is dead by now: nobody writes to it any more.
+        // Nobody writes any more to what is uploaded a last time.
+        let spared = || self.reaper.waited();
+        orphans::end_but(spared).await;
         if let Some(beside) = self.beside {
             beside.end().await;
         }
-        orphans::end_but(&self.reaper.waited()).await;
+        orphans::end_but(spared).await;
         let folder = self.output_folder;
         if !folder.as_os_str().is_empty() {
             let _ = tokio::task::spawn_blocking(move || tree::make_readable(&folder)).await;

@@ -25,7 +25,9 @@ impl Agent<'_> {
                 code: Some(code.into()),
             },
         });
-        let mut deadline = None;
+        let soon = Instant::now() + LAST_WORDS_LIMIT;
+        let leave = self.leave.borrow().map(|leave| leave.max(soon));
+        let mut deadline = self.hurry.or(leave);
         loop {
             tokio::select! {
                 permit = frames.reserve(), if !self.outbox.is_empty() => {
@@ -42,7 +44,10 @@ impl Agent<'_> {
                 }
                 signal = signals.next() => match signal {
                     Signal::SIGHUP => return code,
-                    _ => deadline = deadline.or(Some(Instant::now() + LAST_WORDS_LIMIT)),
+                    _ => {
+                        let soon = Instant::now() + LAST_WORDS_LIMIT;
+                        deadline = Some(deadline.map_or(soon, |before| before.min(soon)));
+                    }
                 },
                 () = at(deadline) => return code,
             }

@@ -1,14 +1,29 @@
 //! What the sidecar says, and what the agent answers.
 
+use std::time::Duration;
+
 use osmo_protocol::socket::Frame;
+use tokio::time::Instant;
 
 use super::Agent;
+use super::deeds::GRACE;
 use crate::command::NOT_EXECUTABLE;
 use crate::machine::Event;
 use crate::peer::Order;
 
 /// Own frames that wait for the connection; further answers are dropped.
 const OUTBOX_MAX: usize = 256;
+
+/// No pod goes so slowly.
+const LEAVE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Kept of a sidecar's time to tell the end, at most.
+const RESERVE_MAX: Duration = Duration::from_secs(5);
+
+/// What of `seconds` is left to work in: a fifth is kept to tell the end.
+fn left(seconds: u64) -> Duration {
+    let all = Duration::from_secs(seconds).min(LEAVE_MAX);
+    all - (all / 5).min(RESERVE_MAX)
+}
 
 impl Agent<'_> {
     pub(super) fn obey(&mut self, order: Order) {
@@ -22,7 +37,10 @@ impl Agent<'_> {
                 self.happen(Event::Start);
             }
             Frame::CtrlFailed => self.happen(Event::CtrlFailed),
-            Frame::Terminate => self.happen(Event::Terminate),
+            Frame::Terminate { seconds } => {
+                self.leave_by(Instant::now() + seconds.map_or(GRACE, left));
+                self.happen(Event::Terminate);
+            }
             Frame::UserStop => self.happen(Event::Stop),
             Frame::UserStart => self.happen(Event::Resume),
             Frame::UserExecStart { command, session } => self.open_terminal(command, session),

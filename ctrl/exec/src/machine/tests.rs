@@ -35,7 +35,8 @@ fn play(world: &mut World, state: State, event: Event, effects: &[Effect]) {
                 assert!(!world.alive, "{state:?} {event:?}: a second command");
                 world.alive = true;
             }
-            Effect::Signal(_) => {}
+            // Its end is still news.
+            Effect::Signal(_) | Effect::EndAll => {}
             Effect::TellStopped => {
                 assert!(world.owed > 0, "{state:?} {event:?}: an answer nobody asked for");
                 world.owed = 0;
@@ -107,4 +108,14 @@ fn a_stop_too_late_or_too_early_is_answered() {
     for state in [State::Waiting, State::Stopped, State::Ended] {
         assert_eq!(state.step(Event::Stop), (state, vec![Effect::TellStopped]));
     }
+}
+
+#[test]
+fn a_hang_up_ends_everybody_wherever_somebody_may_live() {
+    let up = Event::Signal(Signal::SIGHUP);
+    for state in [State::Running, State::Stopping { again: true }, State::Stopped] {
+        assert!(state.step(up).1.contains(&Effect::EndAll), "{state:?}");
+    }
+    assert_eq!(State::Ended.step(up).1, [Effect::Abandon]);
+    assert_eq!(State::Waiting.step(up).1, [Effect::Exit(129)]);
 }

@@ -1,9 +1,7 @@
 //! The stage before rsync: this program again, which takes every right over
-//! files from itself but those that the modules need, and becomes rsync.
+//! files from itself but those that the modules need, and guards rsync.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
 
 use landlock::{
@@ -12,6 +10,7 @@ use landlock::{
 };
 
 use super::modules::Modules;
+use crate::{complain, guard};
 
 /// The private first argument that turns this program into the stage.
 pub(crate) const STAGE: &str = "--osmo-exec-rsync";
@@ -39,36 +38,30 @@ const SYSTEM: [&str; 12] = [
 const RIGHTS: ABI = ABI::V5;
 
 /// The stage, told what may be reached; the program's words are to follow.
-pub(super) fn command(prefix: &[OsString], modules: &Modules, config: &Path) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    if let Some((name, words)) = prefix.split_first() {
-        command.arg0(name).args(words);
-    }
-    command.arg(STAGE).arg(READ).arg(config);
+pub(super) fn command(prefix: &[OsString], modules: &Modules, config: &OsStr) -> Command {
+    let mut command = guard::command(prefix, STAGE);
+    command.arg(READ).arg(config);
     for module in &modules.0 {
+        // Absolute, so never the separator.
         command.arg(if module.writable { WRITE } else { READ }).arg(&module.path);
     }
     command.arg(SEPARATOR);
     command
 }
 
-/// The stage's main; returns only when something failed.
+/// The stage's main: confines itself and stays as rsync's guard.
 pub(crate) fn stage(words: &[OsString]) -> u8 {
     let Some(middle) = words.iter().position(|word| word == SEPARATOR) else { return 2 };
-    let (reach, argv) = (&words[..middle], &words[middle + 1..]);
-    let Some((program, args)) = argv.split_first() else { return 2 };
+    let (head, argv) = (&words[..middle], &words[middle + 1..]);
+    let ([agent, reach @ ..], [program, args @ ..]) = (head, argv) else { return 2 };
     let paths = |wanted: &'static str| {
         reach.chunks_exact(2).filter(move |pair| pair[0] == wanted).map(|pair| pair[1].as_os_str())
     };
     if let Err(error) = restrict(paths(READ), paths(WRITE), program) {
-        crate::complain(&format!("rsync cannot be confined: {error}"));
+        complain(&format!("rsync cannot be confined: {error}"));
         return 1;
     }
-    // A connection never outlives the agent.
-    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-    let error = Command::new(program).args(args).arg(super::words::log_file()).exec();
-    crate::complain(&format!("cannot start {}: {error}", program.display()));
-    1
+    guard::guard(agent, Command::new(program).args(args).arg(super::words::log_file()))
 }
 
 fn restrict<'a>(

@@ -8,18 +8,17 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use osmo_protocol::socket::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 
+use super::config::Config;
 use super::modules::Modules;
 use super::pace::{self, Pace};
 use super::words::{self, Words};
 use super::{CONNECTIONS_MAX, confine};
+use crate::reaper::{End, Leftovers, Reaper, Tied};
 
 /// How long a refused client may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
@@ -28,8 +27,9 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) stage: Vec<OsString>,
+    pub(super) reaper: Reaper,
     pub(super) program: PathBuf,
-    pub(super) config: PathBuf,
+    pub(super) config: Config,
     pub(super) modules: Modules,
     pub(super) words: Arc<Words>,
     pub(super) read: Pace,
@@ -41,20 +41,20 @@ impl Server {
         self.read.is_limited() || self.write.is_limited()
     }
 
-    fn spawn(&self, socket: OwnedFd, log: PipeWriter) -> std::io::Result<Child> {
+    /// Starts an rsync on `socket`, which ends with the first value.
+    fn spawn(&self, socket: OwnedFd, log: PipeWriter) -> std::io::Result<(Tied, End)> {
+        let mut command = confine::command(&self.stage, &self.modules, self.config.path());
         let mut config = OsString::from("--config=");
-        config.push(&self.config);
-        let mut command = Command::from(confine::command(&self.stage, &self.modules, &self.config));
+        config.push(self.config.path());
         command
             .arg(&self.program)
             .args(["--daemon", "--no-detach"])
             .arg(config)
             .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
-            .stderr(log)
-            .process_group(0)
-            .kill_on_drop(true);
-        command.spawn()
+            .stderr(log);
+        let (_, process, end) = self.reaper.spawn(&mut command, Leftovers::End)?;
+        Ok((Tied(process), end))
     }
 }
 
@@ -67,7 +67,11 @@ pub(super) async fn serve(
 ) {
     let (log, told) = match words::pipe(Arc::clone(&server.words), frames.clone()) {
         Ok((log, told)) => (log, told),
-        Err(_) => return,
+        Err(error) => {
+            let line = format!("rsync: cannot serve a connection: {error}");
+            let _ = frames.try_send(Frame::MessageOps(line));
+            return;
+        }
     };
     let ended = tokio::select! {
         ended = talk(&server, stream, log, stopped.clone()) => ended,
@@ -101,27 +105,33 @@ async fn talk(
     log: PipeWriter,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    if !server.is_paced() {
+    let paced = match server.is_paced() {
+        true => Some(std::os::unix::net::UnixStream::pair()?),
+        false => None,
+    };
+    let Some((ours, theirs)) = paced else {
         let socket = stream.into_std()?;
         socket.set_nonblocking(false)?;
-        let mut child = server.spawn(socket.into(), log)?;
-        let group = group(&child);
+        let (rsync, mut end) = server.spawn(socket.into(), log)?;
         tokio::select! {
-            // Its status tells nothing, and another may have buried it.
-            _ = child.wait() => {}
-            () = asked(&mut stopped) => end(child, group).await,
+            _ = end.wait() => return Ok(()),
+            () = asked(&mut stopped) => {}
         }
-        return Ok(());
-    }
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        return over(rsync, end).await;
+    };
     ours.set_nonblocking(true)?;
-    let child = server.spawn(theirs.into(), log)?;
-    let group = group(&child);
+    let (rsync, end) = server.spawn(theirs.into(), log)?;
     tokio::select! {
         () = pump(server, stream, UnixStream::from_std(ours)?) => {}
         () = asked(&mut stopped) => {}
     }
-    end(child, group).await;
+    over(rsync, end).await
+}
+
+/// Ends the connection's group and waits until it is gone.
+async fn over(rsync: Tied, mut end: End) -> std::io::Result<()> {
+    drop(rsync);
+    end.wait().await;
     Ok(())
 }
 
@@ -145,18 +155,6 @@ async fn pump(server: &Server, client: TcpStream, rsync: UnixStream) {
         () = upward => {}
         () = downward => {}
     }
-}
-
-fn group(child: &Child) -> Option<Pid> {
-    child.id().map(|id| Pid::from_raw(id.cast_signed()))
-}
-
-/// Kills the connection's group and buries its leader.
-async fn end(mut child: Child, group: Option<Pid>) {
-    if let Some(group) = group {
-        let _ = killpg(group, Signal::SIGKILL);
-    }
-    let _ = child.wait().await;
 }
 
 /// Tells one client too many why it is not served, in its own protocol.

@@ -30,6 +30,10 @@ impl Modules {
     /// The workspace cannot be created or written into a configuration.
     pub(super) fn read(run: &Path, allow: &str, lines: &mut Vec<String>) -> Result<Self, String> {
         let workspace = run.join("workspace");
+        if workspace.is_symlink() {
+            // It would serve whatever another one wants to be served.
+            return Err(format!("{} is a link", workspace.display()));
+        }
         let path = std::fs::create_dir_all(&workspace)
             .and_then(|()| workspace.canonicalize())
             .map_err(|error| format!("cannot create {}: {error}", workspace.display()))?;
@@ -144,5 +148,13 @@ mod tests {
         let heads: Vec<_> = config.lines().filter(|line| line.starts_with('[')).collect();
         assert_eq!(heads, ["[osmo]", "[g]"]);
         assert_eq!(config.matches("path =").count(), 2);
+    }
+
+    #[test]
+    fn a_link_in_the_workspace_s_place_is_not_served() {
+        let run = tempfile::TempDir::new().unwrap();
+        std::os::unix::fs::symlink("/", run.path().join("workspace")).unwrap();
+        let refused = Modules::read(run.path(), "", &mut Vec::new()).unwrap_err();
+        assert!(refused.ends_with("workspace is a link"), "{refused}");
     }
 }

@@ -37,6 +37,10 @@ fn additions_follow_the_known_fields() {
         String::from_utf8(Frame::ExecFinished.encode()).unwrap(),
         wire("ExecFinished", r#""ExitCode":0"#)
     );
+    let go = Frame::Terminate { seconds: Some(9) };
+    assert_eq!(String::from_utf8(go.encode()).unwrap(), wire("Terminate", r#""Seconds":9"#));
+    let plain = br#"{"Type":"Terminate"}"#;
+    assert_eq!(frames(plain, 9).unwrap(), [Frame::Terminate { seconds: None }]);
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any::<(bool, u16)>().prop_map(|(running, port)| Frame::UserRsyncStatus { running, port }),
         (any::<String>(), any::<i32>())
             .prop_map(|(message, code)| Frame::ExecFailed { message, code: Some(code) }),
-        Just(Frame::Terminate),
+        any::<Option<u64>>().prop_map(|seconds| Frame::Terminate { seconds }),
         Just(Frame::ExecFinished),
     ]
 }
