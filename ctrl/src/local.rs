@@ -173,9 +173,7 @@ impl Local {
             Frame::MessageOut(line) => self.log.relay(LineType::Stdout, &line).await,
             Frame::MessageErr(line) => self.log.relay(LineType::Stderr, &line).await,
             Frame::MessageOps(line) => self.log.relay(LineType::OsmoCtrl, &line).await,
-            Frame::UserRsyncStatus { running } => {
-                self.answers.rsync(running);
-            }
+            Frame::UserRsyncStatus { running, port } => self.answers.rsync(running, port),
             Frame::PortReady { port } => self.answers.port(port, true),
             Frame::PortRefused { port } => self.answers.port(port, false),
             Frame::UserStopFinished => {

@@ -38,9 +38,6 @@ use crate::service::token::Tokens;
 use dial::Dialer;
 use table::Table;
 
-/// Where upstream's daemon listens, and ours.
-const RSYNC_PORT: u16 = 16_000;
-
 /// All sessions; clones share the table.
 #[derive(Clone)]
 pub(crate) struct Sessions(Arc<Shared>);

@@ -4,7 +4,7 @@
 //!   its image                      the pod's volumes
 //!   osmo_ctrl  osmo_exec   ──────► osmo_binaries/osmo/          0777
 //!   osmo_cli_onedir/ | osmo ─────► usr/bin/osmo_cli/  usr/bin/osmo → osmo_cli/…
-//!   rsync (--enable_rsync) ──────► usr/bin/rsync                0755
+//!   rsync (--enable_rsync) ──────► usr/bin/rsync                0755, its licence and notice
 //!   login.yaml             ──────► login/{ctrl,user}/config/    0777
 //!   user_config.yaml       ──────► login/user/config/config.yaml
 //!   (nothing)              ──────► data/{benchmarks,input,output,socket}/, run/workspace/

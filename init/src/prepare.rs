@@ -4,13 +4,18 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use osmo_protocol::layout::{DATA_FOLDERS, LOST_FOUND, MODE_PROGRAM, MODE_SHARED, WORKSPACE};
+use osmo_protocol::layout::{
+    DATA_FOLDERS, LOST_FOUND, MODE_PROGRAM, MODE_READABLE, MODE_SHARED, WORKSPACE,
+};
 
 use crate::flags::Flags;
 use crate::{handoff, place};
 
 /// Where the client lies within its tree, and where `osmo` points.
 const CLIENT: &str = "osmo_cli/osmo/osmo-cli/osmo-cli";
+
+/// rsync's licence, and where its source is: whoever gets the one gets the others.
+const RSYNC_WORDS: [&str; 2] = ["LICENSE.rsync", "NOTICE.rsync"];
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,12 @@ fn binaries(flags: &Flags) -> Result<()> {
     }
     if flags.rsync {
         place::file(&flags.image.join("rsync"), &flags.user_bin.join("rsync"), MODE_PROGRAM)?;
+        for name in RSYNC_WORDS {
+            let from = flags.image.join(name);
+            if from.exists() {
+                place::file(&from, &flags.user_bin.join(name), MODE_READABLE)?;
+            }
+        }
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ fn image(root: &Path) {
         ("osmo_ctrl", "ctrl"),
         ("osmo_exec", "exec"),
         ("rsync", "rsync"),
+        ("LICENSE.rsync", "license"),
+        ("NOTICE.rsync", "notice"),
         ("login.yaml", "url: x"),
         ("user_config.yaml", "auth: y"),
         ("osmo_cli_onedir/osmo/osmo-cli/osmo-cli", "client"),
@@ -88,6 +90,8 @@ fn a_fresh_pod_gets_its_tree() {
         "777 l usr/bin/osmo osmo_cli/osmo/osmo-cli/osmo-cli",
         "777 l usr/bin/osmo_cli/osmo/osmo-cli/alias osmo-cli",
         "755 f usr/bin/rsync",
+        "444 f usr/bin/LICENSE.rsync",
+        "444 f usr/bin/NOTICE.rsync",
     ] {
         assert!(found.iter().any(|have| have == line), "no `{line}` in {found:#?}");
     }

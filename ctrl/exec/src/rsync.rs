@@ -6,6 +6,9 @@
 //!        limits:    ◄─ pace ─► socket pair ─────────►  (Landlock)   (inetd)
 //! ```
 //!
+//! Where another one has the port (pods that share a network, runs on one machine),
+//! the daemon takes a free one and tells which.
+//!
 //! Every connection has an rsync of its own, in its own process group, which
 //! ends with the connection or with the daemon. The listener alone is shared,
 //! and so are its two rates.
@@ -22,6 +25,7 @@ mod confine;
 mod connection;
 mod modules;
 mod pace;
+mod words;
 
 pub(crate) use confine::{STAGE, stage};
 
@@ -43,6 +47,7 @@ use config::Config;
 use connection::{Server, asked, refuse, serve};
 use modules::Modules;
 use pace::Pace;
+use words::Words;
 
 /// Connections served at a time.
 pub(crate) const CONNECTIONS_MAX: usize = 16;
@@ -75,12 +80,13 @@ impl Daemon {
         for line in lines {
             let _ = frames.send(Frame::MessageOps(line)).await;
         }
-        let running = prepared.is_ok();
+        let port = prepared.as_ref().map_or(0, |(listeners, _)| listeners.port);
+        let status = Frame::UserRsyncStatus { running: prepared.is_ok(), port };
         if let Err(reason) = &prepared {
             let line = format!("rsync is not available: {reason}");
             let _ = frames.send(Frame::MessageOps(line)).await;
         }
-        let _ = frames.send(Frame::UserRsyncStatus { running }).await;
+        let _ = frames.send(status).await;
         let (listeners, server) = prepared.ok()?;
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(run(listeners, Arc::new(server), frames, stopped));
@@ -99,7 +105,7 @@ type Prepared = Result<(Listeners, Server), String>;
 async fn prepare(flags: &Flags, stage: &[OsString], reaper: &Reaper) -> (Prepared, Vec<String>) {
     let mut lines = Vec::new();
     let prepared = async {
-        let listeners = Listeners::bind(flags.rsync_port).await?;
+        let listeners = Listeners::bind(flags.rsync_port, &mut lines).await?;
         let program = program(&flags.user_bin)?;
         let modules = Modules::read(&flags.run, &flags.rsync_allow, &mut lines)?;
         let confined = confine::works();
@@ -116,6 +122,7 @@ async fn prepare(flags: &Flags, stage: &[OsString], reaper: &Reaper) -> (Prepare
                 program,
                 config,
                 modules,
+                words: Arc::new(Words::default()),
                 read: Pace::new(flags.rsync_read_limit),
                 write: Pace::new(flags.rsync_write_limit),
             },
@@ -140,19 +147,25 @@ fn program(user_bin: &Path) -> Result<PathBuf, String> {
 
 /// Both loopbacks; the second where the machine has it.
 struct Listeners {
+    port: u16,
     four: TcpListener,
     six: Option<TcpListener>,
 }
 
 impl Listeners {
-    async fn bind(port: u16) -> Result<Self, String> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let four = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("cannot listen on {address}: {error} (-rsyncPort)"))?;
-        let port = four.local_addr().map_or(port, |address| address.port());
+    async fn bind(wanted: u16, lines: &mut Vec<String>) -> Result<Self, String> {
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let four = match TcpListener::bind(address(wanted)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                lines.push(format!("rsync: port {wanted} is taken, another one is used"));
+                TcpListener::bind(address(0)).await
+            }
+            other => other,
+        }
+        .map_err(|error| format!("cannot listen on {}: {error} (-rsyncPort)", address(wanted)))?;
+        let port = four.local_addr().map_err(|error| error.to_string())?.port();
         let six = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok();
-        Ok(Self { four, six })
+        Ok(Self { port, four, six })
     }
 
     async fn accept(&self) -> io::Result<TcpStream> {
@@ -184,8 +197,10 @@ async fn run(
         tokio::select! {
             () = asked(&mut stopped) => break,
             _ = pulse.tick() => {
+                server.words.renew();
                 // A sidecar that is behind needs no second report.
-                let _ = frames.try_send(Frame::UserRsyncStatus { running: true });
+                let status = Frame::UserRsyncStatus { running: true, port: listeners.port };
+                let _ = frames.try_send(status);
             }
             Some(_) = served.join_next() => {}
             Some(_) = refused.join_next() => {}
@@ -205,5 +220,5 @@ async fn run(
     drop(listeners);
     refused.shutdown().await;
     while served.join_next().await.is_some() {}
-    let _ = frames.send(Frame::UserRsyncStatus { running: false }).await;
+    let _ = frames.send(Frame::UserRsyncStatus { running: false, port: 0 }).await;
 }

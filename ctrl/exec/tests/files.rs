@@ -5,8 +5,9 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
@@ -30,15 +31,32 @@ impl Pod {
     }
 
     fn commanded(words: &[&str], more: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_at(port, None, words, more)
+    }
+
+    /// On `port`, as the user and group `id`, if any.
+    fn start_at(
+        port: u16,
+        id: Option<u32>,
+        words: &[&str],
+        more: impl FnOnce(&TempDir) -> Vec<String>,
+    ) -> Self {
         let root = TempDir::new().unwrap();
         for name in ["data/socket", "data/output", "bin"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
         let more = more(&root);
         let listener = UnixListener::bind(path("data/socket/s")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_osmo-exec"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osmo-exec"));
+        if let Some(id) = id {
+            for name in ["", "data/socket/s", "data/output"] {
+                chown(root.path().join(name), Some(id), Some(id)).unwrap();
+            }
+            command.uid(id).gid(id);
+        }
+        let child = command
             .args(["-socketPath", &path("data/socket/s"), "-runLocation", &path("run")])
             .args(["-userBinPath", &path("bin"), "-rsyncPort", &port.to_string()])
             .args(words.iter().flat_map(|word| ["-commands", word]))
@@ -57,11 +75,24 @@ impl Pod {
         if !has_rsync() {
             return None;
         }
-        let mut pod = Self::start("exec sleep 300", |root| {
-            [vec!["-enableRsync".to_owned()], more(root)].concat()
-        });
-        while pod.next() != Some(Frame::UserRsyncStatus { running: true }) {}
+        let enabled = |root: &TempDir| [vec!["-enableRsync".to_owned()], more(root)].concat();
+        let mut pod = Self::start("exec sleep 300", enabled);
+        pod.wait_for_rsync();
         Some(pod)
+    }
+
+    /// Takes the port that the daemon tells; returns what was told before.
+    fn wait_for_rsync(&mut self) -> Vec<Frame> {
+        let mut before = Vec::new();
+        loop {
+            match self.next().expect("the daemon runs") {
+                Frame::UserRsyncStatus { running: true, port } => {
+                    self.port = port;
+                    return before;
+                }
+                other => before.push(other),
+            }
+        }
     }
 
     fn next(&mut self) -> Option<Frame> {
@@ -136,7 +167,7 @@ fn files_go_both_ways_in_both_protocols() {
         fs::remove_dir_all(pod.path("run/workspace/d")).unwrap();
     }
     let frames = pod.end();
-    assert!(frames.contains(&Frame::UserRsyncStatus { running: false }), "{frames:?}");
+    assert!(frames.contains(&Frame::UserRsyncStatus { running: false, port: 0 }), "{frames:?}");
 }
 
 #[test]
@@ -188,6 +219,133 @@ fn the_seventeenth_reads_why_and_a_dropped_one_frees_its_place() {
     while !client(&[&pod.url("")]).status.success() {
         assert!(begin.elapsed() < WATCHDOG, "no place became free");
     }
+}
+
+/// The recorded exchange: the user's bytes as they were, the daemon's as far as
+/// the protocol fixes them (its version, the padding of a name are its own).
+#[test]
+fn the_recorded_listing_is_answered_alike() {
+    let Some(pod) = Pod::rsync(|_| vec![]) else { return };
+    let recording = include_str!("../../../tests/fixtures/transcripts/rsync-pair.jsonl");
+    let mut stream = TcpStream::connect(("127.0.0.1", pod.port)).unwrap();
+    stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+    let mut said = [String::new(), String::new()];
+    for line in recording.lines() {
+        let field = |name: &str| {
+            let rest = line.split_once(&format!("\"{name}\": \""))?.1;
+            Some(rest.split_once('"')?.0.replace("\\n", "\n").replace("\\t", "\t"))
+        };
+        let (from, kind, conn) = (field("from"), field("kind"), field("conn"));
+        if (kind.as_deref(), conn.as_deref()) != (Some("binary"), Some("data")) {
+            continue;
+        }
+        match from.as_deref() {
+            Some("client") => said[0] += &field("data").unwrap(),
+            Some("user") => said[1] += &field("data").unwrap(),
+            _ => {}
+        }
+    }
+    let [daemon, user] = said;
+    assert_eq!(user, "@RSYNCD: 27\n\n", "the recording is read");
+    stream.write_all(user.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (greeting, listing) = answer.split_once('\n').unwrap();
+    let (wanted_greeting, wanted_listing) = daemon.split_once('\n').unwrap();
+    let version = |line: &str| -> u32 {
+        let digits = line.strip_prefix("@RSYNCD: ").unwrap();
+        digits.split(['.', ' ']).next().unwrap().parse().unwrap()
+    };
+    assert!(version(greeting) >= version(wanted_greeting), "{greeting}");
+    let plain = |line: &str| match line.split_once('\t') {
+        Some((name, about)) => format!("{}\t{about}\n", name.trim_end()),
+        None => format!("{line}\n"),
+    };
+    assert_eq!(listing.lines().map(plain).collect::<String>(), wanted_listing);
+}
+
+#[test]
+fn why_a_copy_failed_is_told() {
+    let Some(pod) = Pod::rsync(|root| {
+        fs::create_dir(root.path().join("ro")).unwrap();
+        vec!["-rsyncPathAllowList".into(), format!("ro:{}/ro:false", root.path().display())]
+    }) else {
+        return;
+    };
+    fs::write(pod.path("file"), "x").unwrap();
+    fs::write(pod.path("run/workspace/plain"), "x").unwrap();
+    let file = pod.path("file").to_str().unwrap().to_owned();
+    assert!(client(&["-a", &file, &pod.url("osmo/fine")]).status.success());
+    assert!(!client(&["-a", &file, &pod.url("ro/x")]).status.success());
+    assert!(!client(&["-a", &file, &pod.url("nowhere/x")]).status.success());
+    assert!(!client(&["-a", &file, &pod.url("osmo/plain/x/y")]).status.success());
+    for _ in 0..50 {
+        client(&[&pod.url("nowhere/x")]);
+    }
+    let frames = pod.end();
+    let told: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| match frame {
+            Frame::MessageOps(line) => line.strip_prefix("rsync: "),
+            _ => None,
+        })
+        .collect();
+    for what in ["read only", "nowhere", "Not a directory"] {
+        assert!(told.iter().any(|line| line.contains(what)), "{what}: {told:?}");
+    }
+    assert!(!told.iter().any(|line| line.contains("bytes")), "{told:?}");
+    // A flood is cut; a slow machine may need more than one while for it.
+    assert!((3..50).contains(&told.len()), "{told:?}");
+}
+
+#[test]
+fn where_the_port_is_taken_another_one_is_told() {
+    if Pod::rsync(|_| vec![]).is_none() {
+        return;
+    }
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().port();
+    let mut pod = Pod::start_at(taken, None, &["sleep", "300"], |_| vec!["-enableRsync".into()]);
+    let before = pod.wait_for_rsync();
+    assert_ne!(pod.port, taken);
+    let told = format!("port {taken} is taken");
+    let is_it = |frame: &Frame| matches!(frame, Frame::MessageOps(line) if line.contains(&told));
+    assert!(before.iter().any(is_it), "{before:?}");
+    fs::write(pod.path("file"), "x").unwrap();
+    let done = client(&["-a", pod.path("file").to_str().unwrap(), &pod.url("osmo/")]);
+    assert!(done.status.success(), "{done:?}");
+    assert!(pod.path("run/workspace/file").exists());
+}
+
+#[test]
+fn somebody_without_rights_serves_too() {
+    const NOBODY: u32 = 65_534;
+    let own = Command::new("id").arg("-u").output().unwrap().stdout;
+    if Pod::rsync(|_| vec![]).is_none() {
+        return;
+    }
+    if own != b"0\n" {
+        // Then every other test of this file is this one.
+        return;
+    }
+    let mut program = Command::new(env!("CARGO_BIN_EXE_osmo-exec"));
+    if program.arg("-help").uid(NOBODY).gid(NOBODY).output().is_err() {
+        assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "nobody may not run the agent");
+        eprintln!("skipped: nobody may not run the agent here");
+        return;
+    }
+    let mut pod = Pod::start_at(0, Some(NOBODY), &["sleep", "300"], |_| vec!["-enableRsync".to_owned()]);
+    pod.wait_for_rsync();
+    fs::create_dir(pod.path("from")).unwrap();
+    fs::write(pod.path("from/file"), "x").unwrap();
+    chown(pod.path("from/file"), Some(0), Some(0)).unwrap();
+    let (from, back) = (pod.path("from/"), pod.path("back"));
+    let done = client(&["-a", from.to_str().unwrap(), &pod.url("osmo/up/")]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(fs::metadata(pod.path("run/workspace/up/file")).unwrap().uid(), NOBODY);
+    let done = client(&["-a", &pod.url("osmo/up/"), back.to_str().unwrap()]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(fs::read_to_string(back.join("file")).unwrap(), "x");
 }
 
 #[test]
@@ -320,7 +478,7 @@ fn a_connection_outlives_a_restart_of_the_command() {
     assert!(told.contains("osmo"), "{told}");
     assert!(client(&[&pod.url("")]).status.success());
     let frames = pod.end();
-    let off = Frame::UserRsyncStatus { running: false };
+    let off = Frame::UserRsyncStatus { running: false, port: 0 };
     assert_eq!(frames.iter().filter(|frame| **frame == off).count(), 1);
 }
 
@@ -332,7 +490,7 @@ fn a_command_that_cannot_start_ends_rsync() {
     let mut pod = Pod::commanded(&["/no/such"], |_| vec!["-enableRsync".to_owned()]);
     let frames: Vec<_> = std::iter::from_fn(|| pod.next()).collect();
     let states = frames.iter().filter_map(|frame| match frame {
-        Frame::UserRsyncStatus { running } => Some(*running),
+        Frame::UserRsyncStatus { running, .. } => Some(*running),
         _ => None,
     });
     assert_eq!(states.collect::<Vec<_>>(), [true, false], "{frames:?}");

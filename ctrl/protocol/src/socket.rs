@@ -113,6 +113,8 @@ pub enum Frame {
     UserRsyncStatus {
         /// It does.
         running: bool,
+        /// Its port on the loopback; 0 from agents that know no other than 16000.
+        port: u16,
     },
     /// Agent → sidecar: the command ended well.
     ExecFinished,
@@ -205,8 +207,8 @@ impl From<&Frame> for Wire {
             Frame::MessageOut(message_out) => Self { message_out, ..named("MessageOut") },
             Frame::MessageErr(message_err) => Self { message_err, ..named("MessageErr") },
             Frame::MessageOps(message_ops) => Self { message_ops, ..named("MessageOps") },
-            Frame::UserRsyncStatus { running } => {
-                Self { rsync_running: running, ..named("UserRsyncStatus") }
+            Frame::UserRsyncStatus { running, port } => {
+                Self { rsync_running: running, task_port: port, ..named("UserRsyncStatus") }
             }
             Frame::ExecFinished => Self { exit_code: Some(0), ..named("ExecFinished") },
             Frame::ExecFailed { message, code } => {
@@ -240,7 +242,9 @@ impl From<Wire> for Frame {
             "MessageOut" => Self::MessageOut(wire.message_out),
             "MessageErr" => Self::MessageErr(wire.message_err),
             "MessageOps" => Self::MessageOps(wire.message_ops),
-            "UserRsyncStatus" => Self::UserRsyncStatus { running: wire.rsync_running },
+            "UserRsyncStatus" => {
+                Self::UserRsyncStatus { running: wire.rsync_running, port: wire.task_port }
+            }
             "ExecFinished" => Self::ExecFinished,
             "ExecFailed" => {
                 let code = wire.exit_code.or_else(|| told_code(&wire.message_err));

@@ -17,6 +17,9 @@ pub(crate) use super::terminal::Terminal;
 /// How long the agent may think about a port.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Where a daemon listens whose agent names no port.
+const RSYNC_PORT: u16 = 16_000;
+
 /// Why there is no answer, for people.
 #[derive(Debug)]
 pub(crate) struct NoAnswer(pub(crate) String);
@@ -39,7 +42,8 @@ struct Waiting(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
-    rsync: bool,
+    /// The daemon's port, while it runs.
+    rsync: Option<u16>,
     next_session: u64,
     terminals: HashMap<u64, oneshot::Sender<Terminal>>,
     ports: HashMap<u16, Vec<oneshot::Sender<bool>>>,
@@ -131,8 +135,8 @@ impl Agent {
         }
     }
 
-    /// Whether the rsync daemon runs.
-    pub(crate) fn rsync_runs(&self) -> bool {
+    /// The port of the rsync daemon, while it runs.
+    pub(crate) fn rsync(&self) -> Option<u16> {
         self.waiting.lock().rsync
     }
 
@@ -155,8 +159,9 @@ impl Drop for Leave<'_> {
 }
 
 impl Answers {
-    pub(super) fn rsync(&self, runs: bool) {
-        self.0.lock().rsync = runs;
+    pub(super) fn rsync(&self, runs: bool, port: u16) {
+        let port = if port == 0 { RSYNC_PORT } else { port };
+        self.0.lock().rsync = runs.then_some(port);
     }
 
     /// Hands the connection to whoever waits for it; else it is closed.

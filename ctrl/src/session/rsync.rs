@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use osmo_protocol::logger::Route;
 use osmo_protocol::router::PairKind;
 
-use super::{RSYNC_PORT, Shared, tcp};
+use super::{Shared, tcp};
 
 /// Serves the daemon's port; without a daemon the pair is closed at once.
 pub(super) async fn serve(
@@ -14,14 +14,14 @@ pub(super) async fn serve(
     route: &Route,
     telemetry: bool,
 ) -> Result<(), String> {
-    if !shared.agent.rsync_runs() {
+    let Some(port) = shared.agent.rsync() else {
         shared.refuse(PairKind::Rsync, route).await;
         return Err("rsync does not run in this task (yet): try again in some seconds; it \
                     starts with the command and needs rsync enabled for the pool"
             .to_owned());
-    }
+    };
     let begin = Timestamp::now();
-    let moved = tcp::serve(shared, PairKind::Rsync, route, RSYNC_PORT).await?;
+    let moved = tcp::serve(shared, PairKind::Rsync, route, port).await?;
     if telemetry {
         shared.tell_moved("RSYNC_INPUT", begin, moved.received);
         shared.tell_moved("RSYNC_OUTPUT", begin, moved.sent);

@@ -61,7 +61,7 @@ pub(crate) fn stage(words: &[OsString]) -> u8 {
         complain(&format!("rsync cannot be confined: {error}"));
         return 1;
     }
-    guard::guard(agent, Command::new(program).args(args))
+    guard::guard(agent, Command::new(program).args(args).arg(super::words::log_file()))
 }
 
 fn restrict<'a>(

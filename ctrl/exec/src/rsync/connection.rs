@@ -1,6 +1,7 @@
 //! One connection and its rsync.
 
 use std::ffi::OsString;
+use std::io::PipeWriter;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::config::Config;
 use super::modules::Modules;
 use super::pace::{self, Pace};
+use super::words::{self, Words};
 use super::{CONNECTIONS_MAX, confine};
 use crate::reaper::{End, Leftovers, Reaper, Tied};
 
@@ -29,6 +31,7 @@ pub(super) struct Server {
     pub(super) program: PathBuf,
     pub(super) config: Config,
     pub(super) modules: Modules,
+    pub(super) words: Arc<Words>,
     pub(super) read: Pace,
     pub(super) write: Pace,
 }
@@ -39,17 +42,17 @@ impl Server {
     }
 
     /// Starts an rsync on `socket`, which ends with the first value.
-    fn spawn(&self, socket: OwnedFd) -> std::io::Result<(Tied, End)> {
+    fn spawn(&self, socket: OwnedFd, log: PipeWriter) -> std::io::Result<(Tied, End)> {
         let mut command = confine::command(&self.stage, &self.modules, self.config.path());
         let mut config = OsString::from("--config=");
         config.push(self.config.path());
         command
             .arg(&self.program)
-            .args(["--daemon", "--no-detach", "--log-file=/dev/null"])
+            .args(["--daemon", "--no-detach"])
             .arg(config)
             .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(log);
         let (_, process, end) = self.reaper.spawn(&mut command, Leftovers::End)?;
         Ok((Tied(process), end))
     }
@@ -62,14 +65,27 @@ pub(super) async fn serve(
     frames: mpsc::Sender<Frame>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let (log, told) = match words::pipe(Arc::clone(&server.words), frames.clone()) {
+        Ok((log, told)) => (log, told),
+        Err(error) => {
+            let line = format!("rsync: cannot serve a connection: {error}");
+            let _ = frames.try_send(Frame::MessageOps(line));
+            return;
+        }
+    };
     let ended = tokio::select! {
-        ended = talk(&server, stream, stopped.clone()) => ended,
+        ended = talk(&server, stream, log, stopped.clone()) => ended,
         // The other arm ends its rsync by itself; this bounds a stuck one.
         () = overdue(&mut stopped) => Ok(()),
     };
     if let Err(error) = ended {
         let line = format!("rsync: cannot serve a connection: {error}");
         let _ = frames.try_send(Frame::MessageOps(line));
+    }
+    // The last words are the ones that matter.
+    let abort = told.abort_handle();
+    if tokio::time::timeout(REFUSAL_LIMIT, told).await.is_err() {
+        abort.abort();
     }
 }
 
@@ -86,6 +102,7 @@ pub(super) async fn asked(stopped: &mut watch::Receiver<bool>) {
 async fn talk(
     server: &Server,
     stream: TcpStream,
+    log: PipeWriter,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let paced = match server.is_paced() {
@@ -95,7 +112,7 @@ async fn talk(
     let Some((ours, theirs)) = paced else {
         let socket = stream.into_std()?;
         socket.set_nonblocking(false)?;
-        let (rsync, mut end) = server.spawn(socket.into())?;
+        let (rsync, mut end) = server.spawn(socket.into(), log)?;
         tokio::select! {
             _ = end.wait() => return Ok(()),
             () = asked(&mut stopped) => {}
@@ -103,7 +120,7 @@ async fn talk(
         return over(rsync, end).await;
     };
     ours.set_nonblocking(true)?;
-    let (rsync, end) = server.spawn(theirs.into())?;
+    let (rsync, end) = server.spawn(theirs.into(), log)?;
     tokio::select! {
         () = pump(server, stream, UnixStream::from_std(ours)?) => {}
         () = asked(&mut stopped) => {}

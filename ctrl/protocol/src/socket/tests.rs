@@ -80,7 +80,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any::<String>().prop_map(Frame::MessageOut),
         any::<String>().prop_map(Frame::MessageErr),
         any::<String>().prop_map(|token| Frame::Hello { token, session: None }),
-        any::<bool>().prop_map(|running| Frame::UserRsyncStatus { running }),
+        any::<(bool, u16)>().prop_map(|(running, port)| Frame::UserRsyncStatus { running, port }),
         (any::<String>(), any::<i32>())
             .prop_map(|(message, code)| Frame::ExecFailed { message, code: Some(code) }),
         any::<Option<u64>>().prop_map(|seconds| Frame::Terminate { seconds }),
