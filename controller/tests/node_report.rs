@@ -175,6 +175,21 @@ fn an_l40s_with_a_row_to_remap_should_be_reset() {
 }
 
 #[test]
+fn the_tables_columns_hold_large_numbers() {
+    let mut large = profile("gb200");
+    let memory = &mut large["gpus"][0]["nvmlDeviceGetMemoryInfo_v2"];
+    memory["used"] = json!(150_000_000_000_u64);
+    let table = Node::new(&large).text(&[]);
+    let column = |line: &str, word: &str| Some(line.split(word).next()?.chars().count());
+    let mut rows = table.lines().skip_while(|line| !line.starts_with("gpu "));
+    let wanted = column(rows.next().unwrap(), "health");
+    for row in rows.by_ref().take(4) {
+        assert!(row.contains("139.7 GiB of 185.0 GiB"), "{row}");
+        assert_eq!(column(row, "ok"), wanted, "{table}");
+    }
+}
+
+#[test]
 fn a_gh200_is_linked_to_its_cpu() {
     let report = Node::new(&profile("gh200")).json();
     holds(

@@ -15,6 +15,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use osmo_engine::mem;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -43,6 +44,8 @@ type Shared = Arc<Mutex<Shown>>;
 
 /// Serves until it is told to end (SIGTERM, SIGINT).
 pub(super) fn serve(args: &AgentArgs) -> io::Result<()> {
+    // A thread a GPU must not mean an arena a GPU.
+    mem::limit_arenas();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await.map_err(|error| {
@@ -50,6 +53,9 @@ pub(super) fn serve(args: &AgentArgs) -> io::Result<()> {
             io::Error::new(error.kind(), format!("cannot listen at {place} (--listen): {error}"))
         })?;
         let shown = begin(args)?;
+        // Opening and the probe of io_uring touched more than what follows needs.
+        mem::trim();
+        mem::release_code();
         announce(&listener)?;
         let mut ended = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
