@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use osmo_protocol::events::{Phase, PhaseSummary, SidecarEvent, Summary};
+use osmo_protocol::events::{GpuSummary, Phase, PhaseSummary, SidecarEvent, Summary};
 
 use crate::console::Console;
 use crate::lifecycle::Failure;
@@ -70,6 +70,7 @@ impl Account {
         failure: Option<&Failure>,
         command_code: Option<i32>,
         io_driver: String,
+        gpu: Option<GpuSummary>,
     ) {
         // The final phase has no length.
         self.open = None;
@@ -81,6 +82,7 @@ impl Account {
             rss_bytes_peak: usage::rss_bytes_peak(),
             cpu_s: usage::cpu_s(),
             io_driver,
+            gpu,
         }));
     }
 }

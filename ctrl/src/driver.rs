@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::account::Account;
 use crate::console::Console;
 use crate::flags::Flags;
-use crate::guard;
 use crate::health::{self, Health};
 use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
@@ -36,6 +35,7 @@ use crate::trace;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
+use crate::{gpu, guard};
 
 /// Events that wait for the driver.
 const EVENTS_MAX: usize = 64;
@@ -67,7 +67,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let (address, network) = match reach {
         Ok(reach) => reach,
         Err(failure) => {
-            account.finish(Some(&failure), None, String::new());
+            account.finish(Some(&failure), None, String::new(), None);
             return Err(failure);
         }
     };
@@ -250,6 +250,7 @@ impl Driver {
                 self.account.enter(phase);
                 if phase == Phase::Run {
                     self.mover.rest();
+                    gpu::watch(self.log.meters());
                     self.watch = Some(Watch::begin(self.transfers(), &self.items.outputs));
                 }
             }
@@ -333,7 +334,8 @@ impl Driver {
         }
         let CommandCode(code) = *self.code.borrow();
         self.memory.forget();
-        self.account.finish(state.failure.as_ref(), code, self.mover.driver());
+        let gpu = self.log.meters().with_gpus(|seen| seen.summary());
+        self.account.finish(state.failure.as_ref(), code, self.mover.driver(), gpu);
         state.failure.map_or(Ok(()), Err)
     }
 }

@@ -23,6 +23,7 @@ mod account;
 mod console;
 mod driver;
 mod flags;
+mod gpu;
 mod guard;
 mod health;
 pub mod lifecycle;

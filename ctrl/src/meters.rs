@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use osmo_protocol::events::Phase;
 
+use crate::gpu::GpuUse;
+
 pub(crate) use guards::{SessionMeter, TransferMeter};
 pub(crate) use labels::{Backend, Direction, Kind, Label, PHASES, RetryReason, phase_name};
 
@@ -52,6 +54,7 @@ struct Counts {
     session_bytes: [Each<{ Direction::ALL.len() }>; Kind::ALL.len()],
     link_up: AtomicU64,
     link_connections: AtomicU64,
+    gpus: Mutex<GpuUse>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +81,7 @@ impl Meters {
             session_bytes: Default::default(),
             link_up: AtomicU64::default(),
             link_connections: AtomicU64::default(),
+            gpus: Mutex::default(),
         }))
     }
 
@@ -176,6 +180,11 @@ impl Meters {
     /// Bytes that sessions of `kind` carried.
     pub(crate) fn session_bytes(&self, kind: Kind, way: Direction) -> u64 {
         self.0.session_bytes[kind as usize][way as usize].load(Relaxed)
+    }
+
+    /// Looks at the GPUs that were seen, or adds to them.
+    pub(crate) fn with_gpus<T>(&self, look: impl FnOnce(&mut GpuUse) -> T) -> T {
+        look(&mut self.0.gpus.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The link to the service is open.

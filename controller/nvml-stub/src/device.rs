@@ -8,7 +8,9 @@ use nvml_wrapper_sys::bindings::{
 };
 use serde_json::Value;
 
-use crate::profile::{INSUFFICIENT_SIZE, NOT_FOUND, NOT_SUPPORTED, SUCCESS, Target};
+use crate::profile::{
+    ARGUMENT_VERSION_MISMATCH, INSUFFICIENT_SIZE, NOT_FOUND, NOT_SUPPORTED, SUCCESS, Target,
+};
 use crate::put::{chosen, code, number, part, target, text};
 
 macro_rules! texts {
@@ -111,10 +113,11 @@ macro_rules! structures {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(device: nvmlDevice_t, to: *mut $type) -> c_uint {
             let value = target(device).and_then(|target| target.ask(stringify!($name)));
-            code(value.map(|$value| {
+            code(value.and_then(|$value| {
                 // SAFETY: S1.
                 let $to = unsafe { &mut *to };
                 $fill
+                Ok(())
             }))
         }
     )* };
@@ -143,6 +146,9 @@ structures! {
     }
     nvmlDeviceGetPciInfo_v3: nvmlPciInfo_t = |value, to| { pci(value, to); }
     nvmlDeviceGetGpuFabricInfoV: nvmlGpuFabricInfoV_t = |value, to| {
+        if value.get("version").is_some_and(|known| known.as_u64() != Some((to.version >> 24).into())) {
+            return Err(ARGUMENT_VERSION_MISMATCH);
+        }
         to.state = part(value, "state") as u8;
         to.cliqueId = part(value, "clique") as c_uint;
         let text = value.get("cluster").and_then(Value::as_str).unwrap_or_default();
@@ -210,7 +216,11 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
         // SAFETY: S1 — the caller owns `count` of them.
         let value = unsafe { &mut *values.add(at) };
         value.valueType = UNSIGNED_LONG_LONG;
-        match chosen(known, value.fieldId).and_then(number) {
+        let key = match value.scopeId {
+            0 => value.fieldId.to_string(),
+            scope => format!("{}:{scope}", value.fieldId),
+        };
+        match chosen(known, key).and_then(number) {
             Ok(number) => {
                 value.nvmlReturn = SUCCESS;
                 value.value = nvmlValue_t { ullVal: number };
@@ -227,9 +237,12 @@ macro_rules! processes {
         pub unsafe extern "C" fn $name(
             device: nvmlDevice_t, count: *mut c_uint, list: *mut nvmlProcessInfo_t,
         ) -> c_uint {
-            let value = target(device).and_then(|target| target.ask(stringify!($name)));
+            let value = target(device).and_then(|target| {
+                let value = target.ask(stringify!($name))?;
+                Ok((value, crate::profile::calls(stringify!($name), target.gpu)))
+            });
             // SAFETY: S1.
-            code(value.and_then(|value| unsafe { processes(value, count, list) }))
+            code(value.and_then(|(value, calls)| unsafe { processes(value, calls, count, list) }))
         }
     )* };
 }
@@ -241,9 +254,16 @@ processes!(
 
 unsafe fn processes(
     value: &Value,
+    calls: u64,
     count: *mut c_uint,
     list: *mut nvmlProcessInfo_t,
 ) -> Result<(), u32> {
+    // `{"grows": [[…], […]]}`: a call sees the list after the one before it.
+    let grown = value
+        .get("grows")
+        .and_then(Value::as_array)
+        .and_then(|lists| lists.get((calls as usize).saturating_sub(1)).or_else(|| lists.last()));
+    let value = grown.unwrap_or(value);
     let known = value.as_array().map_or(&[][..], Vec::as_slice);
     // SAFETY: S1.
     let room = unsafe { count.replace(known.len() as c_uint) };

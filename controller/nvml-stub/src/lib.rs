@@ -17,6 +17,13 @@
 //! ```
 //!
 //! A value's key is the function's name; an argument chooses within an object.
+//! A GPU takes what it lacks from the one that it is `"like"` (an earlier
+//! number), a link stands for as many as its `"times"`, and a list of processes
+//! may be `{"grows": [[…], […]]}`, one list a call.
+//!
+//! A field value's key is its number, with `:` and the part where one is asked
+//! for (`138:4294967295`: all links).
+//!
 //! What the profile lacks is not supported. A fault begins after so many calls
 //! of the function, of one GPU or of all.
 

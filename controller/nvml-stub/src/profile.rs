@@ -15,6 +15,7 @@ pub(crate) const NOT_FOUND: u32 = 6;
 pub(crate) const INSUFFICIENT_SIZE: u32 = 7;
 pub(crate) const DRIVER_NOT_LOADED: u32 = 9;
 pub(crate) const TIMEOUT: u32 = 10;
+pub(crate) const ARGUMENT_VERSION_MISMATCH: u32 = 25;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -44,8 +45,35 @@ pub(crate) struct XidEvent {
 
 pub(crate) static PROFILE: LazyLock<Option<Profile>> = LazyLock::new(|| {
     let text = std::fs::read_to_string(std::env::var_os("OSMO_NVML_STUB")?).ok()?;
-    serde_json::from_str(&text).ok()
+    let mut profile: Profile = serde_json::from_str(&text).ok()?;
+    profile.complete();
+    Some(profile)
 });
+
+impl Profile {
+    /// Fills in what `like` and `times` abbreviate.
+    fn complete(&mut self) {
+        for at in 0..self.gpus.len() {
+            let like = self.gpus[at].get("like").and_then(Value::as_u64);
+            let like = like.and_then(|like| self.gpus.get(like as usize)).cloned();
+            for (key, value) in like.unwrap_or_default() {
+                self.gpus[at].entry(key).or_insert(value);
+            }
+        }
+        for gpu in &mut self.gpus {
+            let Some(Value::Array(links)) = gpu.get_mut("links") else { continue };
+            let times = |link: &Value| link.get("times").and_then(Value::as_u64).unwrap_or(1);
+            let repeated = |link: &Value| vec![link.clone(); times(link) as usize];
+            *links = links.iter().flat_map(repeated).collect();
+        }
+    }
+}
+
+/// How often `call` was made of `gpu`.
+pub(crate) fn calls(call: &str, gpu: usize) -> u64 {
+    let calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    calls.get(&(call.to_owned(), Some(gpu))).copied().unwrap_or(0)
+}
 
 /// Calls so far, by function and GPU.
 type Calls = HashMap<(String, Option<usize>), u64>;

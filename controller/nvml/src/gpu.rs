@@ -182,6 +182,10 @@ pub enum Throttle {
     PowerBrake,
     /// The display's clocks.
     Display,
+    /// The board's limit.
+    BoardLimit,
+    /// Kept low for reliability.
+    Reliability,
 }
 
 /// Watts and joules.
@@ -260,6 +264,12 @@ pub enum RecoveryAction {
     DrainPeers,
     /// Drain, then reset.
     DrainAndReset,
+    /// Recover the NVLink domain.
+    RecoverDomain,
+    /// Reset the GPU's PCIe bus.
+    BusReset,
+    /// Reboot the whole system.
+    SystemReboot,
     /// A value of a later driver.
     Other,
 }

@@ -30,7 +30,7 @@ pub use health::{Health, Verdict, XIDS_IGNORED, judge};
 pub use source::{GPUS_MAX, Source};
 
 /// NVLinks of a GPU that are looked at: the most that NVML numbers.
-pub const LINKS_MAX: u32 = 18;
+pub const LINKS_MAX: u32 = 36;
 /// Processes of a GPU that are told.
 pub const PROCESSES_MAX: usize = 256;
 /// Kinds of XID of a GPU that are counted apart.

@@ -9,9 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nvml_wrapper::Device;
 use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::structs::device::FieldId;
 
-use crate::{Gpu, Identity, Verdict};
+use crate::{Gpu, Identity, Verdict, raw};
+
+/// The part that stands for the sum of all links.
+pub(crate) const ALL_LINKS: u32 = u32::MAX;
+
+/// A result that the wrapper has no word for: the driver has dropped the call.
+const DEPRECATED: u32 = 26;
 
 /// What a reading thread shows while it reads.
 #[derive(Debug, Default)]
@@ -77,7 +82,12 @@ impl Asker<'_, '_> {
         self.progress.lock().asking = what;
         match call(device) {
             Ok(value) => return Some(value),
-            Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => {}
+            Err(
+                NvmlError::NotSupported
+                | NvmlError::FunctionNotFound
+                | NvmlError::FailedToLoadSymbol(_)
+                | NvmlError::UnexpectedVariant(DEPRECATED),
+            ) => {}
             Err(NvmlError::GpuLost) => self.lost = true,
             Err(error) => self.note(what, &error),
         }
@@ -97,8 +107,17 @@ impl Asker<'_, '_> {
 
     /// A field value as a number.
     pub(crate) fn field(&mut self, what: &'static str, field: u32) -> Option<u64> {
-        let values = self.ask(what, |device| device.field_values_for(&[FieldId(field)]))?;
-        match values.into_iter().next()?.ok()?.value.ok()? {
+        self.field_of(what, field, 0)
+    }
+
+    /// The same of a part that the field names: a link, or [`ALL_LINKS`].
+    pub(crate) fn field_of(&mut self, what: &'static str, field: u32, scope: u32) -> Option<u64> {
+        let value = self.ask(what, |device| match raw::field(device, field, scope) {
+            // What a driver does not know of it calls invalid.
+            Err(NvmlError::InvalidArg) => Err(NvmlError::NotSupported),
+            value => value,
+        })?;
+        match value {
             #[allow(clippy::cast_possible_truncation, reason = "saturates, which is meant")]
             SampleValue::F64(value) if value >= 0.0 => Some(value as u64),
             SampleValue::F64(_) => None,

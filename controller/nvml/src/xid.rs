@@ -17,6 +17,10 @@ use crate::{XIDS_MAX, Xid};
 const WAIT_MS: u32 = 5_000;
 /// The pause after a wait that was refused.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Errors in a row after which there is a pause of [`BREATH`]: a storm shall
+/// not keep a core.
+const ROW: u32 = 1_000;
+const BREATH: Duration = Duration::from_millis(100);
 /// What the driver calls an error that it cannot number.
 const UNKNOWN: u64 = 999;
 
@@ -55,9 +59,14 @@ impl Xids {
         for index in listening {
             self.with(|counts| counts.entry(index).or_default().listening = true);
         }
+        let mut row = 0;
         loop {
             match set.wait(WAIT_MS) {
                 Ok(event) => {
+                    row += 1;
+                    if row % ROW == 0 {
+                        thread::sleep(BREATH);
+                    }
                     let number = match event.event_data {
                         Some(XidError::Value(number)) => number,
                         Some(XidError::Unknown) => UNKNOWN,

@@ -1,7 +1,8 @@
 //! Serves one snapshot a second to everybody who asks: `/metrics`, `/report`
 //! (JSON) and `/healthz`.
 //!
-//! Limits: [`CONNECTIONS_MAX`] connections, [`REQUEST_LIMIT`] each.
+//! Limits: [`CONNECTIONS_MAX`] connections, [`REQUEST_LIMIT`] each; one request
+//! each, with a head of [`HEAD_BYTES_MAX`].
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +15,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use osmo_engine::mem;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -23,6 +26,8 @@ use super::{PERIOD, metrics};
 use crate::cli::AgentArgs;
 
 const CONNECTIONS_MAX: usize = 32;
+/// The smallest that hyper allows.
+const HEAD_BYTES_MAX: usize = 8 << 10;
 /// From the first byte of a connection to its last.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// A snapshot older than this is told as a failure.
@@ -37,8 +42,10 @@ struct Shown {
 
 type Shared = Arc<Mutex<Shown>>;
 
-/// Serves until stopped.
+/// Serves until it is told to end (SIGTERM, SIGINT).
 pub(super) fn serve(args: &AgentArgs) -> io::Result<()> {
+    // A thread a GPU must not mean an arena a GPU.
+    mem::limit_arenas();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await.map_err(|error| {
@@ -46,33 +53,49 @@ pub(super) fn serve(args: &AgentArgs) -> io::Result<()> {
             io::Error::new(error.kind(), format!("cannot listen at {place} (--listen): {error}"))
         })?;
         let shown = begin(args)?;
+        // Opening and the probe of io_uring touched more than what follows needs.
+        mem::trim();
+        mem::release_code();
         announce(&listener)?;
-        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let (stream, _) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(PERIOD).await;
-                    continue;
-                }
-            };
-            // One too many is turned away, not kept waiting.
-            let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else { continue };
-            let shown = Arc::clone(&shown);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let answer = answer(&request, &shown);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .keep_alive(false)
-                    .serve_connection(TokioIo::new(stream), service);
-                let _ = timeout(REQUEST_LIMIT, connection).await;
-                drop(seat);
-            });
+        let mut ended = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            () = accept(listener, shown) => {}
+            _ = ended.recv() => {}
+            _ = interrupted.recv() => {}
         }
+        Ok(())
     })
+}
+
+/// For ever.
+async fn accept(listener: TcpListener, shown: Shared) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PERIOD).await;
+                continue;
+            }
+        };
+        // One too many is turned away, not kept waiting.
+        let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else { continue };
+        let shown = Arc::clone(&shown);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let answer = answer(&request, &shown);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .keep_alive(false)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = timeout(REQUEST_LIMIT, connection).await;
+            drop(seat);
+        });
+    }
 }
 
 fn announce(listener: &TcpListener) -> io::Result<()> {
@@ -128,6 +151,9 @@ fn answer(request: &Request<Incoming>, shown: &Shared) -> Response<Full<Bytes>> 
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert("allow", http::HeaderValue::from_static("GET, HEAD"));
+    }
     response.headers_mut().insert("content-type", http::HeaderValue::from_static(kind));
     response
 }

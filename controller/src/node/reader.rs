@@ -13,7 +13,7 @@ use super::root::Root;
 use crate::cli::ReadArgs;
 
 /// How long the driver may take to start.
-const OPEN_LIMIT: Duration = Duration::from_secs(10);
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// How long all GPUs may take for one reading.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(2);
 

@@ -82,7 +82,7 @@ fn gpus(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.gpu.gpus.is_empty() {
         writeln!(
             text,
-            "\n{:<4}{:<28}{:>20}{:>7}{:>7}{:>10}{:>7}{:>8}  health",
+            "\n{:<4}{:<28}{:>24}{:>7}{:>7}{:>10}{:>7}{:>8}  health",
             "gpu", "name", "memory", "use", "temp", "power", "sm", "pcie"
         )?;
     }
@@ -106,7 +106,7 @@ fn gpu(text: &mut String, gpu: &Gpu) -> std::fmt::Result {
     };
     writeln!(
         text,
-        "{:<4}{:<28}{memory:>20}{:>7}{:>7}{:>10}{:>7}{:>8}  {health}",
+        "{:<4}{:<28}{memory:>24}{:>7}{:>7}{:>10}{:>7}{:>8}  {health}",
         gpu.index,
         or_none(gpu.identity.name.clone(), |name| name.chars().take(27).collect()),
         or_none(gpu.utilization.gpu_percent, |percent| format!("{percent} %")),

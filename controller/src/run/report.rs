@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use osmo_engine::units::{bytes, seconds};
-use osmo_protocol::events::{Phase, PhaseSummary, Summary};
+use osmo_protocol::events::{GpuSummary, Phase, PhaseSummary, Summary};
 use serde::Serialize;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -130,6 +130,9 @@ impl TaskReport {
             self.sidecar.cpu_s,
             self.sidecar.io_driver
         );
+        if let Some(gpu) = &self.sidecar.gpu {
+            let _ = writeln!(out, "  {}", gpus(gpu));
+        }
         for output in &self.outputs {
             let _ = writeln!(out, "  output: {output}");
         }
@@ -157,6 +160,12 @@ fn row(phase: &PhaseSummary) -> String {
         }
     }
     row
+}
+
+fn gpus(gpu: &GpuSummary) -> String {
+    let used = gpu.utilization_mean.map(|share| format!(", {:.0} % busy", share * 100.0));
+    let peak = bytes(gpu.memory_used_bytes_peak);
+    format!("gpu: {}, peak {peak} of memory{}", gpu.gpus, used.unwrap_or_default())
 }
 
 fn name(phase: Phase) -> &'static str {

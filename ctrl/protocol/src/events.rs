@@ -78,6 +78,20 @@ pub struct Summary {
     pub cpu_s: f64,
     /// `uring` or `epoll`.
     pub io_driver: String,
+    /// Absent where there is no GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuSummary>,
+}
+
+/// The GPUs beside the task while its command ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuSummary {
+    /// How many.
+    pub gpus: usize,
+    /// Most memory in use at once, of all together.
+    pub memory_used_bytes_peak: u64,
+    /// Share of time in which a kernel ran, 0 to 1, mean of all.
+    pub utilization_mean: Option<f64>,
 }
 
 /// One phase.

@@ -8,6 +8,7 @@ use osmo_protocol::events::Phase;
 use super::View;
 use super::exposition::Samples;
 use super::process::Process;
+use crate::gpu::GpuNow;
 use crate::meters::{
     Backend, Direction, Kind, Label as _, Meters, PHASES, RetryReason, phase_name,
 };
@@ -64,6 +65,17 @@ impl Reading {
         Self { meters, backlog, process: Process::look() }
     }
 
+    /// One value of each GPU that tells it.
+    fn gpus(&self, of: fn(&GpuNow) -> Option<f64>, to: &mut Samples<'_>) {
+        self.meters.with_gpus(|seen| {
+            for gpu in seen.now() {
+                if let Some(value) = of(gpu) {
+                    to.put(&[&gpu.index.to_string()], value);
+                }
+            }
+        });
+    }
+
     /// Everything that moved, as (labels, (bytes, objects)); what never moved is
     /// left out.
     fn moved(&self, mut each: impl FnMut(&[&str], (u64, u64))) {
@@ -83,10 +95,11 @@ impl Reading {
 use Shape::{Counter, Gauge};
 use Stability::{Stable, Trial};
 
+const GPU: &[&str] = &["gpu"];
 const MOVED: &[&str] = &["direction", "backend", "phase"];
 
 #[rustfmt::skip]
-pub(super) const TABLE: [Metric; 23] = [
+pub(super) const TABLE: [Metric; 26] = [
     Metric { name: "osmo_build_info", shape: Gauge, unit: "none", labels: &["version"], stability: Stable,
         about: "Always 1; the label says what runs.",
         read: |_, to| to.count(&[env!("CARGO_PKG_VERSION")], 1) },
@@ -139,6 +152,15 @@ pub(super) const TABLE: [Metric; 23] = [
     Metric { name: "osmo_outbox_dropped_total", shape: Counter, unit: "lines", labels: &[], stability: Stable,
         about: "Lines lost because the service took none for too long.",
         read: |from, to| to.count(&[], from.backlog.dropped) },
+    Metric { name: "osmo_gpu_memory_used_bytes", shape: Gauge, unit: "bytes", labels: GPU, stability: Trial,
+        about: "Memory in use on a GPU beside the task, every 10 s while its command runs; absent without a GPU.",
+        read: |from, to| from.gpus(|gpu| gpu.memory_used_bytes.map(exact), to) },
+    Metric { name: "osmo_gpu_memory_total_bytes", shape: Gauge, unit: "bytes", labels: GPU, stability: Trial,
+        about: "Memory of that GPU.",
+        read: |from, to| from.gpus(|gpu| gpu.memory_total_bytes.map(exact), to) },
+    Metric { name: "osmo_gpu_utilization_ratio", shape: Gauge, unit: "none", labels: GPU, stability: Trial,
+        about: "Share of the last moment in which a kernel ran on that GPU.",
+        read: |from, to| from.gpus(|gpu| gpu.utilization, to) },
     Metric { name: "process_cpu_seconds_total", shape: Counter, unit: "seconds", labels: &[], stability: Stable,
         about: "User and system CPU time of the sidecar.",
         read: |_, to| to.put(&[], usage::cpu_s()) },
@@ -161,6 +183,12 @@ pub(super) const TABLE: [Metric; 23] = [
 
 fn each_phase(mut each: impl FnMut(Phase, &str)) {
     PHASES.into_iter().for_each(|phase| each(phase, phase_name(phase)));
+}
+
+// Bytes of a GPU fit well below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn exact(bytes: u64) -> f64 {
+    bytes as f64
 }
 
 fn seconds(time: Duration) -> f64 {

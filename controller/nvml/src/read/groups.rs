@@ -1,10 +1,11 @@
 //! Everything but links and partitions.
 
-use nvml_wrapper::bitmasks::device::ThrottleReasons;
+use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{
     Clock, EccCounter, MemoryError, PcieUtilCounter, TemperatureSensor, TemperatureThreshold,
 };
 use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper_sys::bindings::field_id;
 
@@ -17,6 +18,21 @@ use crate::{
 const MILLI: f64 = 1000.0;
 /// NVML's unit of PCIe throughput.
 const KB: u64 = 1024;
+
+/// NVML's bits.
+const THROTTLES: [(u64, Throttle); 11] = [
+    (0x1, Throttle::Idle),
+    (0x2, Throttle::ApplicationClocks),
+    (0x4, Throttle::PowerCap),
+    (0x8, Throttle::HardwareSlowdown),
+    (0x10, Throttle::SyncBoost),
+    (0x20, Throttle::SoftwareThermal),
+    (0x40, Throttle::HardwareThermal),
+    (0x80, Throttle::PowerBrake),
+    (0x100, Throttle::Display),
+    (0x200, Throttle::BoardLimit),
+    (0x400, Throttle::Reliability),
+];
 
 impl Asker<'_, '_> {
     pub(super) fn identity(&mut self) -> Identity {
@@ -117,19 +133,7 @@ impl Asker<'_, '_> {
             let reasons = self.ask("throttle reasons", |device| device.current_throttle_reasons());
             reasons.map(|reasons| reasons.bits())
         })?;
-        let reasons = ThrottleReasons::from_bits_truncate(bits);
-        let table = [
-            (ThrottleReasons::GPU_IDLE, Throttle::Idle),
-            (ThrottleReasons::APPLICATIONS_CLOCKS_SETTING, Throttle::ApplicationClocks),
-            (ThrottleReasons::SW_POWER_CAP, Throttle::PowerCap),
-            (ThrottleReasons::HW_SLOWDOWN, Throttle::HardwareSlowdown),
-            (ThrottleReasons::SYNC_BOOST, Throttle::SyncBoost),
-            (ThrottleReasons::SW_THERMAL_SLOWDOWN, Throttle::SoftwareThermal),
-            (ThrottleReasons::HW_THERMAL_SLOWDOWN, Throttle::HardwareThermal),
-            (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, Throttle::PowerBrake),
-            (ThrottleReasons::DISPLAY_CLOCK_SETTING, Throttle::Display),
-        ];
-        Some(table.into_iter().filter(|(bit, _)| reasons.contains(*bit)).map(|(_, r)| r).collect())
+        Some(THROTTLES.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, r)| r).collect())
     }
 
     fn power(&mut self) -> Power {
@@ -208,25 +212,32 @@ impl Asker<'_, '_> {
     }
 
     fn processes(&mut self) -> Vec<Process> {
+        let mut list = |what, call: fn(&Device) -> Result<Vec<ProcessInfo>, NvmlError>| {
+            self.ask(what, |device| again_if_it_grew(|| call(device)))
+        };
         let lists = [
-            (
-                ProcessKind::Compute,
-                self.ask("compute processes", |device| device.running_compute_processes()),
-            ),
-            (
-                ProcessKind::Graphics,
-                self.ask("graphics processes", |device| device.running_graphics_processes()),
-            ),
-            (
-                ProcessKind::Mps,
-                self.ask("MPS processes", |device| device.mps_running_compute_processes()),
-            ),
+            (ProcessKind::Compute, list("compute processes", |d| d.running_compute_processes())),
+            (ProcessKind::Graphics, list("graphics processes", |d| d.running_graphics_processes())),
+            (ProcessKind::Mps, list("MPS processes", |d| d.mps_running_compute_processes())),
         ];
         let processes = lists.into_iter().flat_map(|(kind, list)| {
             list.unwrap_or_default().into_iter().map(move |info| process(kind, &info))
         });
         processes.take(PROCESSES_MAX).collect()
     }
+}
+
+/// A list may outgrow the room that was made for it a moment before.
+fn again_if_it_grew<T>(mut call: impl FnMut() -> Result<T, NvmlError>) -> Result<T, NvmlError> {
+    const TRIES: usize = 4;
+    let mut outcome = call();
+    for _ in 1..TRIES {
+        if !matches!(outcome, Err(NvmlError::InsufficientSize(_))) {
+            break;
+        }
+        outcome = call();
+    }
+    outcome
 }
 
 fn process(kind: ProcessKind, info: &ProcessInfo) -> Process {
@@ -244,6 +255,9 @@ fn recovery_action(value: u64) -> RecoveryAction {
         2 => RecoveryAction::NodeReboot,
         3 => RecoveryAction::DrainPeers,
         4 => RecoveryAction::DrainAndReset,
+        5 => RecoveryAction::RecoverDomain,
+        6 => RecoveryAction::BusReset,
+        7 => RecoveryAction::SystemReboot,
         _ => RecoveryAction::Other,
     }
 }

@@ -3,19 +3,20 @@
 use nvml_wrapper::enum_wrappers::nv_link::ErrorCounter;
 use nvml_wrapper_sys::bindings::field_id;
 
-use super::Asker;
 use super::groups::sysfs_bus_id;
+use super::{ALL_LINKS, Asker};
 use crate::{C2c, LINKS_MAX, NvLink, Traffic, raw};
 
 const KIB: u64 = 1024;
 const MB: u64 = 1_000_000;
+/// A C2C link's state.
+const ACTIVE: u64 = 1;
 
 impl Asker<'_, '_> {
     pub(super) fn links(&mut self) {
         let links: Vec<NvLink> = (0..self.link_count()).filter_map(|i| self.link(i)).collect();
-        self.show(|gpu| gpu.nvlinks = links);
-        let traffic = self.traffic();
-        self.show(|gpu| gpu.nvlink_traffic = traffic);
+        let traffic = self.traffic(&links);
+        self.show(|gpu| (gpu.nvlinks, gpu.nvlink_traffic) = (links, traffic));
         let c2c = self.c2c();
         self.show(|gpu| gpu.c2c = c2c);
         let fabric = self.ask("fabric", raw::fabric).flatten();
@@ -61,11 +62,15 @@ impl Asker<'_, '_> {
         })
     }
 
-    /// Data of all links, KiB; NVLink 5 counts bytes instead.
-    fn traffic(&mut self) -> Traffic {
+    /// Data of all links, KiB; NVLink 5 counts bytes instead, a link at a time.
+    fn traffic(&mut self, links: &[NvLink]) -> Traffic {
         let mut either = |kib: u32, bytes: u32| {
-            let kib = self.field("NVLink traffic", kib).map(|kib| kib.saturating_mul(KIB));
-            kib.or_else(|| self.field("NVLink traffic", bytes))
+            let sum = self.field_of("NVLink traffic", kib, ALL_LINKS);
+            sum.map(|kib| kib.saturating_mul(KIB)).or_else(|| {
+                let up = links.iter().filter(|link| link.active);
+                let each = up.map(|link| self.field_of("NVLink traffic", bytes, link.index));
+                each.reduce(|sum, one| Some(sum?.saturating_add(one?)))?
+            })
         };
         Traffic {
             transmit_bytes_total: either(
@@ -82,15 +87,15 @@ impl Asker<'_, '_> {
     fn c2c(&mut self) -> Option<C2c> {
         let links = self.field("C2C links", field_id::NVML_FI_DEV_C2C_LINK_COUNT)?;
         let links = u32::try_from(links).ok().filter(|&links| links > 0)?;
-        Some(C2c {
-            links,
-            links_active: self
-                .field("C2C links", field_id::NVML_FI_DEV_C2C_LINK_GET_STATUS)
-                .and_then(|value| u32::try_from(value).ok()),
-            link_bytes_per_s_max: self
-                .field("C2C bandwidth", field_id::NVML_FI_DEV_C2C_LINK_GET_MAX_BW)
-                .map(|mb| mb.saturating_mul(MB)),
-        })
+        let up = |link| self.field_of("C2C links", field_id::NVML_FI_DEV_C2C_LINK_GET_STATUS, link);
+        let states: Vec<Option<u64>> = (0..links.min(LINKS_MAX)).map(up).collect();
+        let links_active = states
+            .iter()
+            .try_fold(0, |sum, state| state.map(|state| sum + u32::from(state == ACTIVE)));
+        let bandwidth = field_id::NVML_FI_DEV_C2C_LINK_GET_MAX_BW;
+        let link_bytes_per_s_max =
+            self.field("C2C bandwidth", bandwidth).map(|mb| mb.saturating_mul(MB));
+        Some(C2c { links, links_active, link_bytes_per_s_max })
     }
 }
 

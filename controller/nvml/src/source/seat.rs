@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
@@ -18,6 +18,8 @@ pub(crate) struct Seat {
     done: Receiver<()>,
     /// Asked, and not yet answered.
     owed: bool,
+    /// It missed the last deadline: the next snapshot does not wait for it.
+    late: bool,
 }
 
 impl Seat {
@@ -38,13 +40,13 @@ impl Seat {
         };
         // Without a thread the channel is closed, and `end` says so.
         let _ = thread::Builder::new().name(format!("gpu-{index}")).spawn(work);
-        Self { index, progress, ask, done, owed: false }
+        Self { index, progress, ask, done, owed: false, late: false }
     }
 
     /// Asks for a reading, unless the last one is still under way.
     pub(crate) fn begin(&mut self) {
         if self.owed && self.done.try_recv().is_ok() {
-            self.owed = false;
+            (self.owed, self.late) = (false, false);
         }
         if !self.owed {
             self.owed = !matches!(self.ask.try_send(()), Err(TrySendError::Disconnected(())));
@@ -53,10 +55,16 @@ impl Seat {
 
     /// The reading, or as much of it as there is at `deadline`.
     pub(crate) fn end(&mut self, deadline: Instant) -> Shown {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = match self.late {
+            true => Duration::ZERO,
+            false => deadline.saturating_duration_since(Instant::now()),
+        };
         match self.done.recv_timeout(left) {
-            Ok(()) => self.owed = false,
-            Err(RecvTimeoutError::Timeout) => return self.hung(),
+            Ok(()) => (self.owed, self.late) = (false, false),
+            Err(RecvTimeoutError::Timeout) => {
+                self.late = true;
+                return self.hung();
+            }
             Err(RecvTimeoutError::Disconnected) => return self.gone(),
         }
         self.progress.lock().clone()

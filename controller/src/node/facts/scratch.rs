@@ -1,6 +1,8 @@
 //! Where data could be put: the mounts of disks and of memory, with what is
 //! behind them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::kernel::bracketed;
@@ -34,9 +36,13 @@ const NETWORKS: [&str; 8] =
     ["nfs", "nfs4", "ceph", "lustre", "gpfs", "cifs", "fuse.weka", "wekafs"];
 
 pub(crate) fn read(root: &Root) -> Vec<Scratch> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mounts = mounts::read(root);
-    let wanted = mounts.iter().filter(|mount| is_wanted(mount));
+    // The last mount at a place hides those before it.
+    let seen_at: BTreeMap<&str, usize> =
+        mounts.iter().enumerate().map(|(number, mount)| (mount.at.as_str(), number)).collect();
+    let shown = mounts.iter().enumerate().filter(|(n, mount)| seen_at[mount.at.as_str()] == *n);
+    let wanted = shown.map(|(_, mount)| mount).filter(|mount| is_wanted(mount));
     // A file system that is mounted often (bind mounts of pods) counts once.
     let first = wanted.filter(|mount| mount.fs == "tmpfs" || seen.insert(mount.device.clone()));
     first.take(SCRATCH_MAX).map(|mount| scratch(root, mount)).collect()

@@ -3,6 +3,7 @@
 
 use osmo_nvml::Gpu;
 
+use super::gpu::REASONS;
 use super::{Kind, Labels, Metric, Page};
 use crate::node::report::Report;
 
@@ -21,6 +22,13 @@ fn exact(value: Option<u64>) -> Option<f64> {
     value.map(|value| value as f64)
 }
 
+/// NVML's mask: the reasons stand in the order of its bits.
+fn mask(gpu: &Gpu) -> Option<f64> {
+    let active = gpu.throttle_reasons.as_ref()?;
+    let bits = REASONS.iter().enumerate().filter(|(_, (reason, _))| active.contains(reason));
+    Some(bits.map(|(at, _)| f64::from(1_u32 << at)).sum())
+}
+
 table! {
     Gauge "DCGM_FI_DEV_SM_CLOCK" "SM clock (MHz)." |g| g.clocks.sm_mhz.map(f64::from);
     Gauge "DCGM_FI_DEV_MEM_CLOCK" "Memory clock (MHz)." |g| g.clocks.memory_mhz.map(f64::from);
@@ -32,6 +40,7 @@ table! {
     Counter "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION" "Energy since the driver was loaded (mJ)."
         |g| g.power.energy_joules.map(|joules| joules * 1000.0);
     Counter "DCGM_FI_DEV_PCIE_REPLAY_COUNTER" "PCIe retries." |g| exact(g.pcie.replays);
+    Gauge "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS" "Why clocks are lowered (bit mask)." mask;
     Gauge "DCGM_FI_DEV_GPU_UTIL" "GPU utilization (%)."
         |g| g.utilization.gpu_percent.map(f64::from);
     Gauge "DCGM_FI_DEV_MEM_COPY_UTIL" "Memory utilization (%)."

@@ -83,7 +83,7 @@ table! {
         |g| Some(f64::from(g.health.verdict < Verdict::Bad));
 }
 
-const REASONS: [(Throttle, &str); 9] = [
+pub(super) const REASONS: [(Throttle, &str); 11] = [
     (Throttle::Idle, "idle"),
     (Throttle::ApplicationClocks, "application_clocks"),
     (Throttle::PowerCap, "power_cap"),
@@ -93,6 +93,8 @@ const REASONS: [(Throttle, &str); 9] = [
     (Throttle::HardwareThermal, "hardware_thermal"),
     (Throttle::PowerBrake, "power_brake"),
     (Throttle::Display, "display"),
+    (Throttle::BoardLimit, "board_limit"),
+    (Throttle::Reliability, "reliability"),
 ];
 
 pub(super) fn write(page: &mut Page, report: &Report) {

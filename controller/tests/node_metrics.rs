@@ -1,0 +1,248 @@
+//! The Prometheus page against the text format's grammar, and `docs/NODE.md`
+//! against what is told.
+
+#![allow(clippy::unwrap_used)]
+
+mod node_common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use node_common::{Node, profile};
+use serde_json::{Value, json};
+
+/// A metric: kind, help, labels in order.
+type Families = BTreeMap<String, (String, String, Vec<String>)>;
+type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
+
+fn is_name(name: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(begins) && name.chars().all(|c| begins(c) || c.is_ascii_digit())
+}
+
+/// `a="b",c="d"`, with the three escapes and no other.
+fn labels(mut text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    while !text.is_empty() {
+        let (name, rest) = text.split_once("=\"").unwrap();
+        assert!(is_name(name) && !name.contains(':'), "{name}");
+        let (mut value, mut chars) = (String::new(), rest.char_indices());
+        let end = loop {
+            match chars.next().unwrap() {
+                (at, '"') => break at,
+                (_, '\\') => value.push(match chars.next().unwrap().1 {
+                    'n' => '\n',
+                    c @ ('\\' | '"') => c,
+                    other => panic!("\\{other}"),
+                }),
+                (_, c) => value.push(c),
+            }
+        };
+        assert!(found.insert(name.to_owned(), value).is_none(), "{name} twice");
+        text = &rest[end + 1..];
+        if !text.is_empty() {
+            text = text.strip_prefix(',').unwrap();
+            assert!(!text.is_empty(), "a comma at the end");
+        }
+    }
+    found
+}
+
+/// Reads a page strictly: HELP, TYPE, samples, a family once and in one piece.
+fn parse(text: &str) -> (Families, Samples) {
+    assert!(text.ends_with('\n') && !text.contains('\r'));
+    let (mut families, mut samples) = (Families::new(), Samples::new());
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let (name, help) = line.strip_prefix("# HELP ").unwrap().split_once(' ').unwrap();
+        assert!(is_name(name) && !help.is_empty() && !help.contains('\\'), "{line}");
+        let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+        assert!(["gauge", "counter"].contains(&kind), "{kind}");
+        let mut names = Vec::new();
+        let mut count = 0;
+        while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let value: f64 = value.parse().unwrap();
+            assert!(value.is_finite(), "{line}");
+            let (found, pairs) = match series.split_once('{') {
+                Some((found, rest)) => (found, labels(rest.strip_suffix('}').unwrap())),
+                None => (series, BTreeMap::new()),
+            };
+            assert_eq!(found, name);
+            names = pairs.keys().cloned().collect();
+            assert!(samples.insert((name.to_owned(), pairs), value).is_none(), "{series} twice");
+            count += 1;
+        }
+        assert!(count > 0, "{name} has no samples");
+        let family = (kind.to_owned(), help.to_owned(), names);
+        assert!(families.insert(name.to_owned(), family).is_none(), "{name} twice");
+    }
+    (families, samples)
+}
+
+fn page(profile: &Value, args: &[&str]) -> (Families, Samples) {
+    parse(&Node::new(profile).text(&[&["--prometheus"], args].concat()))
+}
+
+fn value(samples: &Samples, name: &str, wanted: &[(&str, &str)]) -> f64 {
+    let is = |labels: &BTreeMap<String, String>| {
+        wanted.iter().all(|(name, value)| labels.get(*name).is_some_and(|found| found == value))
+    };
+    let mut found = samples.iter().filter(|((n, labels), _)| n == name && is(labels));
+    let one = *found.next().unwrap_or_else(|| panic!("no {name} with {wanted:?}")).1;
+    assert!(found.next().is_none(), "several {name} with {wanted:?}");
+    one
+}
+
+#[test]
+fn values_are_in_base_units() {
+    let (families, samples) = page(&profile("t4"), &[]);
+    let of = |name: &str| value(&samples, name, &[("gpu", "0"), ("model", "Tesla T4")]);
+    assert_eq!(of("osmo_gpu_memory_used_bytes"), 1_048_576_000.0);
+    assert_eq!(of("osmo_gpu_utilization_ratio"), 0.37);
+    assert_eq!(of("osmo_gpu_sm_clock_hertz"), 1.005e9);
+    assert_eq!(of("osmo_gpu_power_watts"), 69.87);
+    assert_eq!(of("osmo_gpu_energy_joules_total"), 987_654.321);
+    assert_eq!(of("osmo_gpu_temperature_celsius"), 71.0);
+    assert_eq!(of("osmo_gpu_pcie_receive_bytes_per_second"), 256e6);
+    assert_eq!(of("osmo_gpu_ecc_corrected_total"), 3.0);
+    assert_eq!(value(&samples, "osmo_gpu_throttled", &[("reason", "power_cap")]), 1.0);
+    assert_eq!(value(&samples, "osmo_gpu_throttled", &[("reason", "idle")]), 0.0);
+    assert_eq!(value(&samples, "osmo_node_gpus", &[]), 1.0);
+    assert!(!families.contains_key("osmo_gpu_memory_temperature_celsius"), "a T4 has no HBM");
+    for (name, (kind, help, _)) in &families {
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+        assert!(help.ends_with('.'), "{name}: {help}");
+        for unit in ["_mib", "_mb", "_kib", "_percent", "_mhz", "_mw", "_ms"] {
+            assert!(!name.contains(unit), "{name}");
+        }
+    }
+}
+
+#[test]
+fn dashboards_of_dcgm_find_their_names() {
+    let mut throttled = profile("h100x8");
+    throttled["gpus"][0]["nvmlDeviceGetCurrentClocksEventReasons"] = json!(0x404);
+    let (families, samples) = page(&throttled, &["--dcgm"]);
+    let of = |name: &str| {
+        value(
+            &samples,
+            name,
+            &[
+                ("gpu", "2"),
+                ("device", "nvidia2"),
+                ("modelName", "NVIDIA H100 80GB HBM3"),
+                ("pci_bus_id", "0000:3a:00.0"),
+                ("DCGM_FI_DRIVER_VERSION", "550.90.07"),
+            ],
+        )
+    };
+    assert_eq!(of("DCGM_FI_DEV_GPU_UTIL"), 99.0);
+    // 70000000000 bytes are 66757.2 MiB.
+    assert_eq!(of("DCGM_FI_DEV_FB_USED"), 66757.0);
+    assert_eq!(of("DCGM_FI_DEV_MEMORY_TEMP"), 71.0);
+    assert_eq!(of("DCGM_FI_DEV_SM_CLOCK"), 1980.0);
+    assert_eq!(of("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"), 123_456_789_000.0);
+    assert_eq!(of("DCGM_FI_DEV_CLOCK_THROTTLE_REASONS"), 1028.0);
+    assert_eq!(of("DCGM_FI_DEV_XID_ERRORS"), 0.0);
+    // The exporter's default set, less what needs its own profiling.
+    for name in "SM_CLOCK MEM_CLOCK MEMORY_TEMP GPU_TEMP POWER_USAGE TOTAL_ENERGY_CONSUMPTION \
+        PCIE_REPLAY_COUNTER GPU_UTIL MEM_COPY_UTIL ENC_UTIL DEC_UTIL XID_ERRORS FB_FREE FB_USED \
+        FB_RESERVED UNCORRECTABLE_REMAPPED_ROWS CORRECTABLE_REMAPPED_ROWS ROW_REMAP_FAILURE"
+        .split_whitespace()
+    {
+        assert!(families.contains_key(&format!("DCGM_FI_DEV_{name}")), "{name}");
+    }
+}
+
+#[test]
+fn labels_are_escaped() {
+    let mut odd = profile("t4");
+    odd["gpus"][0]["nvmlDeviceGetName"] = json!("a\\b \"c\"\nd,e=f}");
+    let (_, samples) = page(&odd, &["--dcgm"]);
+    let model = [("model", "a\\b \"c\"\nd,e=f}")];
+    assert_eq!(value(&samples, "osmo_gpu_healthy", &model), 1.0);
+}
+
+#[test]
+fn without_gpus_the_node_is_told() {
+    let node = Node::new(&Value::Null);
+    let output = node.bare("report", &["--prometheus", "--nvml", "/nowhere.so"]).output().unwrap();
+    let (families, samples) = parse(std::str::from_utf8(&output.stdout).unwrap());
+    assert_eq!(value(&samples, "osmo_node_gpu_driver_up", &[]), 0.0);
+    assert_eq!(value(&samples, "osmo_node_gpus", &[]), 0.0);
+    assert!(families.keys().all(|name| !name.starts_with("osmo_gpu_")));
+}
+
+/// Fields of a JSON value by their path.
+fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(inner) if !path.ends_with("_fields") && !path.ends_with("counts") => {
+            for (key, value) in inner {
+                fields(value, &format!("{path}.{key}"), found);
+            }
+        }
+        Value::Array(inner) if inner.iter().any(Value::is_object) => {
+            inner.iter().for_each(|value| fields(value, &format!("{path}[]"), found));
+        }
+        _ => {
+            found.insert(path.trim_start_matches('.').to_owned());
+        }
+    }
+}
+
+fn part<'a>(text: &'a str, name: &str) -> &'a str {
+    let rest = text.split_once(&format!("<!-- {name} -->\n")).unwrap().1;
+    rest.split_once("<!-- end -->").unwrap().0
+}
+
+/// Every metric and every field of the page is told by a profile, and the
+/// other way round. `UPDATE=1` writes the parts anew.
+#[test]
+fn the_page_is_up_to_date() {
+    let mut all = profile("h100x8");
+    all["gpus"][0]["nvmlDeviceGetFieldValues"]["170"] = json!(1);
+    let mut mig = profile("a100-mig")["gpus"][0].clone();
+    mig["like"] = json!(0);
+    all["gpus"][1] = mig;
+    all["xids"] = json!([{"gpu": 0, "xid": 79, "count": 1}]);
+    let node = Node::new(&all);
+    std::fs::create_dir_all(node.path().join("proc/pressure")).unwrap();
+    let psi = "some avg10=0 avg60=0 avg300=0 total=1\nfull avg10=0 avg60=0 avg300=0 total=1\n";
+    std::fs::write(node.path().join("proc/pressure/cpu"), psi).unwrap();
+    let nic = node.path().join("sys/class/net/eth0");
+    std::fs::create_dir_all(nic.join("device")).unwrap();
+    std::fs::write(nic.join("speed"), "1000").unwrap();
+    std::fs::write(node.path().join("proc/meminfo"), "MemTotal: 1 kB\nMemAvailable: 1 kB\n")
+        .unwrap();
+    let tree = ["--prometheus", "--dcgm", "--sysroot", node.path().to_str().unwrap()];
+    let mut families = parse(&node.text(&tree)).0;
+    // What only this machine's kernel tells.
+    families.extend(parse(&node.text(&["--prometheus", "--dcgm"])).0);
+    let mut metrics = "| name | shape | labels | |\n|---|---|---|---|\n".to_owned();
+    for (name, (kind, help, labels)) in &families {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        writeln!(metrics, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
+    }
+    let mut found = BTreeSet::new();
+    fields(&Node::new(&all).json()["gpu"], "", &mut found);
+    let told: String = found.iter().map(|field| format!("- `{field}`\n")).collect();
+
+    let path = format!("{}/../docs/NODE.md", env!("CARGO_MANIFEST_DIR"));
+    let written = std::fs::read_to_string(&path).unwrap();
+    let parts = [("fields", told), ("metrics", metrics)];
+    if std::env::var_os("UPDATE").is_some() {
+        let mut page = written;
+        for (name, text) in parts {
+            let old = format!("<!-- {name} -->\n{}", part(&page, name));
+            page = page.replace(&old, &format!("<!-- {name} -->\n{text}"));
+        }
+        std::fs::write(path, page).unwrap();
+        return;
+    }
+    for (name, text) in parts {
+        let page: BTreeSet<&str> = part(&written, name).lines().collect();
+        let missing: Vec<&str> = text.lines().filter(|line| !page.contains(line)).collect();
+        assert_eq!(missing, [""; 0], "stale: UPDATE=1 cargo test --test node_metrics the_page");
+    }
+}
