@@ -52,6 +52,9 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 /// How long an agent that came back may take to say where the command is.
 pub const PLACE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a sidecar that came back after the command's end waits for an agent
+/// that still has lines; one that has none is gone already.
+pub const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 /// From SIGTERM to the end, unless the pod says otherwise.
 pub const GRACE: Duration = Duration::from_secs(30);
 /// What is kept of the grace period for aborts, last lines and the message.
@@ -224,6 +227,8 @@ pub struct State {
     link_lost: bool,
     /// Where the command is, from the agent of a resumed task.
     place: Option<AgentState>,
+    /// The agent of a resumed task has repeated every line, or will not.
+    repeated: bool,
     /// Uploads were cut short.
     cut: bool,
 }
@@ -241,6 +246,7 @@ impl State {
             leave: None,
             link_lost: false,
             place: None,
+            repeated: false,
             cut: false,
         }
     }

@@ -8,7 +8,8 @@ use osmo_protocol::socket::AgentState;
 
 use super::leave::{agent_lost, drain, finish, is_due, link_lost, stop, terminate, upload_tick};
 use super::{
-    BARRIER_REPEAT, Effect, Event, Failure, PAUSE_LIMIT, PLACE_LIMIT, Reached, State, Step,
+    BARRIER_REPEAT, Effect, Event, Failure, PAUSE_LIMIT, PLACE_LIMIT, REPEAT_LIMIT, Reached, State,
+    Step,
 };
 
 /// One step: the state after `event`, and what to do. `now` is the time since
@@ -65,16 +66,24 @@ fn init(
         Event::AgentConnected => agent = true,
         Event::LinkUp => link = true,
         Event::AgentState(place) => (agent, state.place) = (true, Some(place)),
+        Event::Tick if is_due(state, now) && state.reached >= Reached::Ended => {
+            state.repeated = true;
+        }
         // An agent that says nothing is one that runs: nothing starts twice.
         Event::Tick if is_due(state, now) => state.place = Some(AgentState::Running),
         // It was told before anybody asked.
-        Event::CommandEnded if state.reached == Reached::Started => {
-            state.reached = Reached::Ended;
+        Event::CommandEnded if state.reached >= Reached::Started => {
+            state.reached = state.reached.max(Reached::Ended);
+            state.repeated = true;
         }
         _ => return Vec::new(),
     }
     state.step = Step::Init { agent, link };
     match (state.reached, state.place) {
+        (Reached::Ended | Reached::Saved, _) if link && !state.repeated => {
+            state.deadline.get_or_insert(now + REPEAT_LIMIT);
+            Vec::new()
+        }
         (Reached::Ended, _) if link => upload(state),
         (Reached::Saved, _) if link => drain(state, now),
         _ if !(agent && link) => Vec::new(),

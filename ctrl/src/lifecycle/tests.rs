@@ -382,12 +382,29 @@ fn a_sidecar_that_comes_back_goes_on_where_the_task_is() {
     assert_eq!((place, effects.last()), (Step::Run, Some(&Effect::ResumeCommand)));
     let ended = [&up(AgentState::Ended)[..], &[Event::CommandEnded]].concat();
     assert_eq!(here(Reached::Started, &ended).0, Step::Upload);
-    // The agent of a command that has ended does not come back.
-    let (place, effects) = here(Reached::Ended, &[Event::LinkUp]);
+    let ended = [Event::LinkUp, Event::AgentConnected, Event::CommandEnded];
+    let (place, effects) = here(Reached::Ended, &ended);
     assert_eq!((place, effects.last()), (Step::Upload, Some(&Effect::StartUpload)));
-    assert_eq!(here(Reached::Saved, &[Event::LinkUp]), (Step::Drain, vec![Effect::Drain]));
+    assert_eq!(here(Reached::Saved, &ended), (Step::Drain, vec![Effect::Drain]));
     assert_eq!(here(Reached::Inputs, &up(AgentState::Waiting)).0, Step::Run);
     assert_eq!(here(Reached::Begin, &up(AgentState::Waiting)).0, Step::Download);
+}
+
+/// Its lines come before its word that the command has ended.
+#[test]
+fn after_the_end_an_agent_with_lines_is_waited_for_and_none_is_not() {
+    for (reached, place) in [(Reached::Ended, Step::Upload), (Reached::Saved, Step::Drain)] {
+        let mut state = State::new(false).resumed(reached, None);
+        let ended = Event::AgentState(AgentState::Ended);
+        for event in [Event::LinkUp, Event::AgentConnected, ended, Event::Tick] {
+            state = step(state, event, Duration::ZERO).0;
+            assert!(matches!(state.step, Step::Init { .. }), "{state:?}");
+        }
+        assert_eq!(step(state.clone(), Event::CommandEnded, Duration::ZERO).0.step, place);
+        let due = state.deadline.unwrap();
+        let (state, _) = step(state, Event::Tick, due);
+        assert_eq!((state.step, state.deadline), (place, None));
+    }
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! One task's pod: the programs are real, service and store live here.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use osmo_controller::service::{LocalService, ServiceConfig, ServiceEvent, TaskIdentity, TaskKey};
+use osmo_tests::fault_server::{ACCESS_KEY, Call, FaultServer, REGION, SECRET_KEY};
+use osmo_tests::program::Programs;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+pub(crate) const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
+
+/// Far beyond what any of it takes.
+const WATCHDOG: Duration = Duration::from_secs(120);
+
+pub(crate) struct Pod {
+    pub(crate) folder: TempDir,
+    pub(crate) store: FaultServer,
+    pub(crate) service: LocalService,
+    pub(crate) key: TaskKey,
+}
+
+impl Pod {
+    pub(crate) async fn new() -> Self {
+        Self::with(ServiceConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: ServiceConfig) -> Self {
+        let service = LocalService::start(config).await.unwrap();
+        let identity = TaskIdentity {
+            workflow: "wf-1".into(),
+            group: "g".into(),
+            task: "t".into(),
+            retry: 0,
+            lead: true,
+        };
+        let (key, token) = (identity.key(), service.add_task(identity));
+        let store = FaultServer::start("bkt").unwrap();
+        let pod = Self { folder: TempDir::new().unwrap(), store, service, key };
+        for folder in ["socket", "input", "output"] {
+            std::fs::create_dir(pod.path(folder)).unwrap();
+        }
+        std::fs::write(pod.path("socket/handoff"), "0123456789abcdef").unwrap();
+        let config = format!(
+            "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
+             region: {REGION}, override_url: '{}', addressing_style: path}}}}}}",
+            pod.store.url()
+        );
+        std::fs::write(pod.path("config.yaml"), config).unwrap();
+        std::fs::write(pod.path("token"), token).unwrap();
+        pod
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn ctrl(&self, more: &[&str]) -> Child {
+        let mut command = PROGRAMS.command("osmo-ctrl", self.ctrl_args());
+        spawn(command.args(more))
+    }
+
+    pub(crate) fn ctrl_args(&self) -> Vec<String> {
+        let words =
+            ["-workflow", "wf-1", "-groupName", "g", "-logSource", "t", "-host", "127.0.0.1"];
+        let mut args: Vec<String> = words.map(str::to_owned).into();
+        for (flag, path) in [
+            ("-socketPath", "socket/data.sock"),
+            ("-inputPath", "input"),
+            ("-outputPath", "output"),
+            ("-refreshToken", "token"),
+            ("-userConfig", "config.yaml"),
+            ("-serviceConfig", "config.yaml"),
+            ("-terminationLog", "termination-log"),
+        ] {
+            args.extend([flag.to_owned(), self.path(path).display().to_string()]);
+        }
+        args.extend(["-port".to_owned(), self.service.address().port().to_string()]);
+        args
+    }
+
+    pub(crate) fn exec(&self, script: &str) -> Child {
+        let mut command = PROGRAMS.command("osmo-exec", ["-socketPath"]);
+        command.arg(self.path("socket/data.sock")).current_dir(self.path("output"));
+        spawn(command.args(["-commands", "sh", "-args", "-c", "-args", script]))
+    }
+
+    pub(crate) fn termination(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path("termination-log")).unwrap()).unwrap()
+    }
+
+    pub(crate) fn message(&self) -> String {
+        self.termination()["message"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until `is` holds.
+    pub(crate) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
+        let waited = timeout(WATCHDOG, async {
+            while !is(self) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("{what}: {:?}", self.store.seen()));
+    }
+
+    pub(crate) fn has_seen(&self, call: Call, name: &str) -> bool {
+        self.store.seen().iter().any(|(seen, key)| *seen == call && key.contains(name))
+    }
+
+    /// Away without a word, and back.
+    pub(crate) async fn outage(&self) {
+        self.service.pause().await;
+        sleep(Duration::from_millis(700)).await;
+        self.service.resume().await.unwrap();
+    }
+
+    /// The task is over, and nothing of it runs or holds a connection.
+    pub(crate) async fn assert_over(&self, code: u8) {
+        assert_eq!(self.termination()["code"], code, "{}", self.termination());
+        self.until("a process of the pod is left", |pod| pod.processes().is_empty()).await;
+        self.until("a connection is left", |pod| pod.store.connections_left() == 0).await;
+        assert_eq!(self.store.unfinished_uploads(), 0);
+        assert_eq!(self.store.violations(), Vec::<String>::new());
+    }
+
+    /// Those that name the pod's folder on their command line.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let folder = self.folder.path().display().to_string();
+        let names = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let ours = pids.filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&folder)
+        });
+        ours.collect()
+    }
+}
+
+pub(crate) fn spawn(command: &mut std::process::Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let command = std::mem::replace(command, std::process::Command::new("none"));
+    Command::from(command).kill_on_drop(true).spawn().unwrap()
+}
+
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+pub(crate) async fn code(child: &mut Child) -> Option<i32> {
+    timeout(WATCHDOG, child.wait()).await.expect("the program ends").unwrap().code()
+}
+
+/// The command's lines as the service gets them, repetitions included, until
+/// `last`.
+pub(crate) async fn lines_until(
+    events: &mut mpsc::Receiver<ServiceEvent>,
+    lines: &mut Vec<String>,
+    last: &str,
+) {
+    let heard = timeout(WATCHDOG, async {
+        while let Some(event) = events.recv().await {
+            if let ServiceEvent::Line { line, .. } = event
+                && line.io_type == "STDOUT"
+            {
+                lines.push(line.text.to_string());
+                if line.text.as_ref() == last {
+                    return;
+                }
+            }
+        }
+    });
+    heard.await.unwrap_or_else(|_| panic!("no {last} after {:?}", lines.last()));
+}
