@@ -264,7 +264,11 @@ impl Driver {
                 let output_folder = self.flags.output_folder.display().to_string();
                 self.order(Frame::ExecStart { output_folder });
             }
-            Effect::StopCommand => self.order(Frame::Terminate { seconds: None }),
+            Effect::StopCommand => {
+                // The command's share, as the lifecycle has it.
+                let seconds = Some((self.flags.grace / 2).as_secs());
+                self.order(Frame::Terminate { seconds });
+            }
             Effect::PauseCommand => self.order(Frame::UserStop),
             Effect::ResumeCommand => self.order(Frame::UserStart),
             Effect::ReleaseAgent => self.order(Frame::CtrlFailed),

@@ -100,7 +100,9 @@ impl Local {
             }
         };
         let _ = self.events.send(Event::AgentConnected).await;
-        let (frames, writer) = agent.split();
+        let (frames, mut writer) = agent.split();
+        // The agent keeps lines only for a sidecar that tells which are stored.
+        let _ = writer.write_all(&Frame::LinesStored { lines: 0 }.encode()).await;
         tokio::select! {
             () = self.relay(frames, code) => {}
             () = write(writer, orders) => {}

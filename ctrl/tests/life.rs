@@ -90,7 +90,7 @@ fn a_stop_during_a_restart_ends_the_task() {
     service.act(r#"{"action":"restart"}"#);
     assert_eq!(agent.hear(), Some(Frame::UserStop));
     sidecar.signal("TERM");
-    assert_eq!(agent.hear(), Some(Frame::Terminate { seconds: None }));
+    assert!(matches!(agent.hear(), Some(Frame::Terminate { seconds: Some(_) })));
     agent.say(&Frame::UserStopFinished);
     agent.say(&failed(137));
     assert_eq!(agent.hear(), None, "nothing is started again");
@@ -108,7 +108,7 @@ fn a_command_that_does_not_stop_costs_its_share_alone() {
         let mut agent = Agent::good(&sidecar);
         agent.wait_for_start();
         sidecar.signal(first);
-        assert_eq!(agent.hear(), Some(Frame::Terminate { seconds: None }));
+        assert!(matches!(agent.hear(), Some(Frame::Terminate { seconds: Some(_) })));
         sidecar.signal("TERM");
         sidecar.signal("INT");
         let (code, told, _) = sidecar.end();

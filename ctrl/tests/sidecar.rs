@@ -173,7 +173,7 @@ fn a_task_that_the_service_does_not_know_ends() {
     agent.wait_for_start();
     assert_eq!(
         agent.hear(),
-        Some(Frame::Terminate { seconds: None }),
+        Some(Frame::Terminate { seconds: Some(15) }),
         "a command that nobody waits for ends"
     );
     agent.say(&failed(143));
@@ -257,7 +257,7 @@ fn a_pod_that_must_go_saves_what_is_there() {
     let mut agent = Agent::good(&sidecar);
     agent.wait_for_start();
     sidecar.signal("TERM");
-    assert_eq!(agent.hear(), Some(Frame::Terminate { seconds: None }));
+    assert_eq!(agent.hear(), Some(Frame::Terminate { seconds: Some(15) }));
     agent.say(&out("saved"));
     agent.say(&failed(143));
     let (code, told, events) = sidecar.end();
