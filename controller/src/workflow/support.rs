@@ -44,7 +44,6 @@ type Uses = fn(&Task) -> bool;
 
 const LEFT_ASIDE: &[(&str, Uses)] = &[
     ("credentials", |task| !task.credentials.is_empty()),
-    ("checkpoint", |task| !task.checkpoints.is_empty()),
     ("volumeMounts", |task| !task.volume_mounts.is_empty()),
     ("resources.gpu", |task| task.resources.gpu.is_some_and(|gpus| gpus > 0)),
 ];

@@ -334,7 +334,8 @@ fn somebody_without_rights_serves_too() {
         eprintln!("skipped: nobody may not run the agent here");
         return;
     }
-    let mut pod = Pod::start_at(0, Some(NOBODY), &["sleep", "300"], |_| vec!["-enableRsync".to_owned()]);
+    let mut pod =
+        Pod::start_at(0, Some(NOBODY), &["sleep", "300"], |_| vec!["-enableRsync".to_owned()]);
     pod.wait_for_rsync();
     fs::create_dir(pod.path("from")).unwrap();
     fs::write(pod.path("from/file"), "x").unwrap();

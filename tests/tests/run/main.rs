@@ -5,6 +5,7 @@
 
 mod desk;
 mod places;
+mod sessions;
 mod stops;
 
 use std::fs;
