@@ -166,7 +166,6 @@ impl Meters {
     }
 
     /// A session begins; it is over when the guard is dropped.
-    #[allow(dead_code, reason = "sessions come next")]
     pub(crate) fn session(&self, kind: Kind) -> SessionMeter {
         SessionMeter::new(self.clone(), kind)
     }
@@ -175,6 +174,11 @@ impl Meters {
     pub(crate) fn sessions(&self, kind: Kind) -> (u64, u64) {
         let at = kind as usize;
         (self.0.sessions_open[at].load(Relaxed), self.0.sessions[at].load(Relaxed))
+    }
+
+    /// Adds bytes that a session of `kind` carried.
+    pub(crate) fn carried(&self, kind: Kind, way: Direction, bytes: u64) {
+        self.0.session_bytes[kind as usize][way as usize].fetch_add(bytes, Relaxed);
     }
 
     /// Bytes that sessions of `kind` carried.

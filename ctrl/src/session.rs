@@ -28,12 +28,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use osmo_link::Network;
+use osmo_link::pump::Pumped;
 use osmo_protocol::logger::{Action, LineType, Metric, Route};
 use osmo_protocol::router::PairKind;
 
 use crate::flags::Flags;
+use crate::guard;
 use crate::local::agent::Agent;
 use crate::logs::{Log, time_of_metric};
+use crate::meters::{Direction, Kind};
 use crate::service::token::Tokens;
 use dial::Dialer;
 use table::Table;
@@ -79,7 +82,13 @@ impl Sessions {
     pub(crate) fn start(&self, action: Action) {
         let Some((kind, route)) = place(&action) else { return };
         let shared = Arc::clone(&self.0);
-        if self.0.table.session(async move { shared.serve(action).await }) {
+        let work = async move {
+            // Its bug ends it, and nobody else.
+            if let Err(failure) = guard::caught(Arc::clone(&shared).serve(action)).await {
+                shared.say(&failure.sentence);
+            }
+        };
+        if self.0.table.session(work) {
             return;
         }
         let max = table::SESSIONS_MAX;
@@ -96,6 +105,17 @@ impl Sessions {
     }
 }
 
+fn meter_kind(action: &Action) -> Option<Kind> {
+    match action {
+        Action::Exec { .. } => Some(Kind::Terminal),
+        Action::PortForward { use_udp: false, .. } => Some(Kind::Tcp),
+        Action::PortForward { .. } => Some(Kind::Udp),
+        Action::WebServer { .. } => Some(Kind::Web),
+        Action::Rsync { .. } => Some(Kind::Rsync),
+        Action::LogDone | Action::Barrier | Action::Restart | Action::Unknown => None,
+    }
+}
+
 fn place(action: &Action) -> Option<(PairKind, Route)> {
     let (kind, route) = match action {
         Action::Exec { route, .. } => (PairKind::Exec, route),
@@ -108,11 +128,20 @@ fn place(action: &Action) -> Option<(PairKind, Route)> {
 }
 
 impl Shared {
+    /// Counts what went through a session of `kind`.
+    fn count(&self, kind: Kind, pumped: Pumped) {
+        let meters = self.log.meters();
+        meters.carried(kind, Direction::In, pumped.received);
+        meters.carried(kind, Direction::Out, pumped.sent);
+    }
+
     fn say(&self, text: &str) {
         self.log.say(LineType::OsmoCtrl, text);
     }
 
     async fn serve(self: Arc<Self>, action: Action) {
+        let Some(kind) = meter_kind(&action) else { return };
+        let _open = self.log.meters().session(kind);
         let served = match action {
             Action::Exec { route, entry_command } => {
                 exec::serve(&self, &route, &entry_command).await

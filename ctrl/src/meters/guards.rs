@@ -42,25 +42,17 @@ impl Drop for TransferMeter {
 }
 
 /// One session; dropping it says that it is over.
-#[allow(dead_code, reason = "sessions come next")]
 #[derive(Debug)]
 pub(crate) struct SessionMeter {
     meters: Meters,
     kind: Kind,
 }
 
-#[allow(dead_code, reason = "sessions come next")]
 impl SessionMeter {
     pub(super) fn new(meters: Meters, kind: Kind) -> Self {
         meters.0.sessions_open[kind as usize].fetch_add(1, Relaxed);
         meters.0.sessions[kind as usize].fetch_add(1, Relaxed);
         Self { meters, kind }
-    }
-
-    /// Adds bytes that the session carried; callable from both directions.
-    pub(crate) fn carried(&self, way: Direction, bytes: u64) {
-        let counts = &self.meters.0.session_bytes[self.kind as usize];
-        counts[way as usize].fetch_add(bytes, Relaxed);
     }
 }
 

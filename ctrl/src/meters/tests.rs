@@ -43,7 +43,7 @@ fn a_transfer_counts_what_is_new_and_never_backwards() {
 fn sessions_close_with_their_guards_and_links_reopen() {
     let meters = Meters::new();
     let (one, two) = (meters.session(Kind::Tcp), meters.session(Kind::Tcp));
-    one.carried(Direction::Out, 7);
+    meters.carried(Kind::Tcp, Direction::Out, 7);
     drop(one);
     assert_eq!(meters.sessions(Kind::Tcp), (1, 2));
     drop(two);

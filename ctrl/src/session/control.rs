@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use osmo_link::Socket;
 use osmo_protocol::router::DialBack;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -57,7 +57,8 @@ impl Control {
                     if self.heard.elapsed() > SILENCE_LIMIT {
                         return None;
                     }
-                    self.socket.send(Message::Ping(bytes::Bytes::new())).await.ok()?;
+                    let ping = self.socket.send(Message::Ping(bytes::Bytes::new()));
+                    timeout(SILENCE_LIMIT, ping).await.ok()?.ok()?;
                     continue;
                 }
             };

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::Shared;
 use super::dial::hang_up;
 use crate::local::agent::NoAnswer;
+use crate::meters::Kind;
 
 /// Pipes until either side ends: the other ends with it.
 pub(super) async fn serve(shared: &Shared, route: &Route, command: &str) -> Result<(), String> {
@@ -16,7 +17,7 @@ pub(super) async fn serve(shared: &Shared, route: &Route, command: &str) -> Resu
     match shared.agent.terminal(command).await {
         Ok(terminal) => {
             // A user who goes away is no news.
-            let _ = pump(socket, terminal).await;
+            shared.count(Kind::Terminal, pump(socket, terminal).await.unwrap_or_default());
             Ok(())
         }
         Err(NoAnswer(reason)) => {

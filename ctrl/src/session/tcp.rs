@@ -19,6 +19,7 @@ use super::control::{Control, Form, Word};
 use super::dial::{PAUSE, hang_up};
 use super::{Shared, table};
 use crate::local::agent::NoAnswer;
+use crate::meters::Kind;
 
 /// Attempts to connect to a task's port when the agent cannot tell about it.
 const TASK_ATTEMPTS: u32 = 5;
@@ -28,6 +29,7 @@ const TASK_LIMIT: Duration = Duration::from_secs(5);
 /// A port of the task, and what went through it.
 pub(super) struct Port {
     pub(super) number: u16,
+    kind: Kind,
     router: String,
     ready: AtomicBool,
     told: AtomicBool,
@@ -36,9 +38,10 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn new(number: u16, router: &str) -> Arc<Self> {
+    pub(super) fn new(number: u16, kind: Kind, router: &str) -> Arc<Self> {
         Arc::new(Self {
             number,
+            kind,
             router: router.to_owned(),
             ready: AtomicBool::new(false),
             told: AtomicBool::new(false),
@@ -84,7 +87,9 @@ impl Port {
         }
     }
 
-    fn count(&self, pumped: Pumped) {
+    /// Counts what went through.
+    pub(super) fn count(&self, shared: &Shared, pumped: Pumped) {
+        shared.count(self.kind, pumped);
         self.sent.fetch_add(pumped.sent, Relaxed);
         self.received.fetch_add(pumped.received, Relaxed);
     }
@@ -112,7 +117,8 @@ pub(super) async fn serve(
 ) -> Result<Pumped, String> {
     let socket = shared.dialer.control(kind, route).await?;
     let mut control = Control::new(socket, Form::Binary);
-    let port = Port::new(number, &route.router_address);
+    let meter = if kind == PairKind::Rsync { Kind::Rsync } else { Kind::Tcp };
+    let port = Port::new(number, meter, &route.router_address);
     while let Some(word) = control.next().await {
         match word {
             Word::Junk(reason) => shared.say(reason),
@@ -147,7 +153,7 @@ async fn forward(shared: &Shared, port: &Port, dial: &DialBack) {
     match (socket, stream) {
         (Ok(socket), Ok(stream)) => {
             // A side that goes away is no news.
-            port.count(pump(socket, stream).await.unwrap_or_default());
+            port.count(shared, pump(socket, stream).await.unwrap_or_default());
         }
         (Ok(socket), Err(reason)) => {
             port.say_once(shared, &reason);

@@ -24,12 +24,13 @@ use osmo_protocol::router::{DialBack, DialBackKind, PairKind};
 use super::Shared;
 use super::control::{Control, Form, Word};
 use super::tcp::{Port, refuse};
+use crate::meters::Kind;
 
 /// Serves to the end of the control socket.
 pub(super) async fn serve(shared: &Arc<Shared>, route: &Route, number: u16) -> Result<(), String> {
     let socket = shared.dialer.control(PairKind::WebServer, route).await?;
     let mut control = Control::new(socket, Form::Text);
-    let port = Port::new(number, &route.router_address);
+    let port = Port::new(number, Kind::Web, &route.router_address);
     while let Some(word) = control.next().await {
         match word {
             Word::Junk(reason) => shared.say(reason),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use osmo_link::Socket;
-use osmo_link::pump::CHUNK_BYTES_MAX;
+use osmo_link::pump::{CHUNK_BYTES_MAX, Pumped};
 use osmo_protocol::router::DialBack;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
@@ -42,12 +42,16 @@ pub(super) async fn serve(shared: &Shared, port: &Port, dial: &DialBack) -> Resu
         hang_up(socket).await;
         return Ok(());
     };
+    port.count(shared, Pumped { received: first.len() as u64, sent: 0 });
     let (mut sink, stream) = socket.split();
     let (mut reader, mut writer) = server.into_split();
     let mut response = Response::new(request::is_head(&first));
     let forward = async {
         let _ = writer.write_all(&request::rewrite(&first)).await;
-        more_of_request(stream, writer).await
+        more_of_request(stream, writer, |received| {
+            port.count(shared, Pumped { received, sent: 0 });
+        })
+        .await
     };
     let answer = async {
         let mut buffer = vec![0; CHUNK_BYTES_MAX / 2];
@@ -57,6 +61,7 @@ pub(super) async fn serve(shared: &Shared, port: &Port, dial: &DialBack) -> Resu
                 Ok(0) | Err(_) => response.end()?,
                 Ok(count) => response.push(&buffer[..count])?,
             };
+            port.count(shared, Pumped { sent: out.len() as u64, received: 0 });
             if !out.is_empty() && sink.send(Message::binary(out)).await.is_err() {
                 break;
             }
@@ -86,11 +91,18 @@ pub(super) async fn serve(shared: &Shared, port: &Port, dial: &DialBack) -> Resu
 }
 
 /// Passes what else comes of the request on; returns once the pair is closed.
-async fn more_of_request(mut stream: SplitStream<Socket>, mut writer: OwnedWriteHalf) {
+async fn more_of_request(
+    mut stream: SplitStream<Socket>,
+    mut writer: OwnedWriteHalf,
+    count: impl Fn(u64),
+) {
     while let Some(Ok(message)) = stream.next().await {
         match message {
             // A server that reads no more may still answer.
-            Message::Binary(bytes) => drop(writer.write_all(&bytes).await),
+            Message::Binary(bytes) => {
+                count(bytes.len() as u64);
+                let _ = writer.write_all(&bytes).await;
+            }
             Message::Close(_) => return,
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use http::header::{HOST, HeaderName, HeaderValue};
 use osmo_link::MESSAGE_BYTES_MAX;
+use osmo_link::pump::Pumped;
 use osmo_protocol::router::{DialBack, WsRequest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -41,8 +42,15 @@ pub(super) async fn serve(
             loop {
                 let next = async {
                     tokio::select! {
-                        message = browser_in.next() => pass(message, &mut server_out).await,
-                        message = server_in.next() => pass(message, &mut browser_out).await,
+                        message = browser_in.next() => {
+                            let pumped = Pumped { received: length(&message), sent: 0 };
+                            port.count(shared, pumped);
+                            pass(message, &mut server_out).await
+                        }
+                        message = server_in.next() => {
+                            port.count(shared, Pumped { sent: length(&message), received: 0 });
+                            pass(message, &mut browser_out).await
+                        }
                     }
                 };
                 if timeout(IDLE_LIMIT, next).await != Ok(true) {
@@ -69,6 +77,13 @@ where
 {
     let (sink, stream) = socket.split();
     (stream, sink)
+}
+
+fn length(message: &Option<Result<Message, Error>>) -> u64 {
+    match message {
+        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message.len() as u64,
+        _ => 0,
+    }
 }
 
 /// Passes a message on; false at the end.
