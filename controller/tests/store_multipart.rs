@@ -70,7 +70,12 @@ async fn parts_become_one_object() {
     let whole = get().checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
     assert_eq!(whole.checksum_crc64_nvme(), Some("4pt41PrxiJQ="));
     assert_eq!(whole.e_tag(), done.e_tag());
-    let body = whole.body.collect().await.unwrap().into_bytes();
+    // The client takes no whole answer of this size.
+    let mut body = Vec::new();
+    for range in [format!("bytes=0-{}", PART_BYTES - 1), format!("bytes={PART_BYTES}-")] {
+        let piece = get().range(range).send().await.unwrap();
+        body.extend(piece.body.collect().await.unwrap().into_bytes());
+    }
     let expected = [vec![b'a'; PART_BYTES], vec![b'b'; PART_BYTES], b"tail".to_vec()].concat();
     assert!(body == expected);
     let seam = get().range(format!("bytes={}-{}", PART_BYTES - 2, PART_BYTES + 1)).send().await;

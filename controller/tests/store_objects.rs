@@ -329,7 +329,7 @@ async fn a_body_from_a_file_streams_in_chunks() {
     let fixture = Fixture::start().await;
     let s3 = bucket(&fixture).await;
     let path = fixture.folder.path().join("body");
-    std::fs::write(&path, vec![b'z'; 9_000_001]).unwrap();
+    std::fs::write(&path, vec![b'z'; 8_000_001]).unwrap();
     let md5 = std::process::Command::new("md5sum").arg(&path).output().unwrap();
     let md5 = String::from_utf8(md5.stdout).unwrap();
     let put = s3.put_object().bucket("first").key("streamed");

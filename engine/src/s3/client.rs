@@ -50,7 +50,7 @@ pub const IDLE_FOR: Duration = Patience::DEFAULT.idle;
 pub const POOLS_MAX: usize = 8;
 /// Bytes of an answer's body, whoever gives it: a page of a thousand keys of
 /// 1,024 bytes, each byte written as three, and what stands around them.
-pub const ANSWER_BYTES_MAX: usize = 16 << 20;
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Answers of the control plane are read at once or in lines of XML.
 const BUFFER_BYTES: usize = 64 << 10;
 
