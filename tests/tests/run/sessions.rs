@@ -236,7 +236,9 @@ fn a_full_screen_survives_tmux_and_a_resize() {
     tmux(&["resize-window", "-x", "100", "-y", "30"]);
     tmux(&["send-keys", "stty size", "Enter"]);
     screen(&|screen| screen.contains("30 100"));
-    tmux(&["send-keys", "sleep 100", "Enter"]);
+    // Seen to run: before, a shell takes the key for itself.
+    tmux(&["send-keys", "sh -c 'echo g$((1))o; exec sleep 100'", "Enter"]);
+    screen(&|screen| screen.contains("g1o"));
     tmux(&["send-keys", "C-c", ""]);
     tmux(&["send-keys", "echo after-$((1+1))", "Enter"]);
     screen(&|screen| screen.contains("after-2\n"));
