@@ -331,6 +331,10 @@ impl Driver {
         if let Some(sessions) = &self.sessions {
             sessions.shutdown().await;
         }
+        // Lines that it is not told of would make the agent wait for another
+        // sidecar.
+        let lines = *self.outbox.stored().borrow();
+        let _ = timeout(RELEASE_LIMIT, self.orders.send(Frame::LinesStored { lines })).await;
         // No more orders: the connection ends with the last one written.
         drop(self.orders);
         if let Some(local) = self.local {

@@ -66,6 +66,28 @@ fn a_restart_stops_asks_the_group_and_starts_again() {
     assert_eq!(phases, ["init", "download", "run", "upload", "done"], "one run in all");
 }
 
+/// Else the agent waits for a sidecar that may be started again.
+#[test]
+fn the_agent_learns_that_its_last_line_is_stored() {
+    let service = good();
+    let sidecar = Sidecar::start(service.port, &[]);
+    let mut agent = Agent::good(&sidecar);
+    agent.wait_for_start();
+    agent.say(&Frame::MessageOut("first".into()));
+    while agent.hear_any() != Some(Frame::LinesStored { lines: 1 }) {}
+    // The sidecar has just told, and pauses before it tells again.
+    agent.say(&Frame::MessageOut("last".into()));
+    agent.say(&Frame::ExecFinished);
+    let mut told = 1;
+    while let Some(frame) = agent.hear_any() {
+        if let Frame::LinesStored { lines } = frame {
+            told = lines;
+        }
+    }
+    assert_eq!(told, 2);
+    assert_eq!(sidecar.end().0, Some(0));
+}
+
 /// What `UserStop` meets is a command that is over; the original waits for ever.
 #[test]
 fn a_command_that_ends_during_a_restart_has_ended() {
