@@ -12,7 +12,7 @@ use osmo_tests::model_server::{Catalog, Model, Profile};
 use tokio::sync::Notify;
 
 use crate::workload::{Scale, Workload};
-use crate::{compare, once, report, say};
+use crate::{compare, once, pod, report, say};
 
 /// Compares osmo with its peers.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run osmo and its peers in turns; write a record, and the page from it
     Compare(Box<compare::Flags>),
+    /// Measure a living pod beside bare programs over the same hops
+    Pod(Box<pod::Flags>),
     /// Write the page from a record
     Report(report::Flags),
     /// Serve the model store until the process is stopped
@@ -33,6 +35,9 @@ enum Command {
     /// Run one command and record what it cost
     #[command(hide = true)]
     Once(once::Flags),
+    /// One hop of `pod`, with the least code
+    #[command(hide = true)]
+    Bare(pod::BareFlags),
 }
 
 /// The model store's flags.
@@ -71,6 +76,8 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(flags) => report::main(&flags).map(|()| ExitCode::SUCCESS),
         Command::Model(flags) => model(&flags).map(|()| ExitCode::SUCCESS),
         Command::Once(flags) => once::main(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Pod(flags) => pod::main(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Bare(flags) => pod::bare(&flags).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         say(&format!("osmo-bench: {error:#}"));

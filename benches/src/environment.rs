@@ -45,8 +45,13 @@ pub(crate) fn of_peers(bin: &Path, work: &Path, ca: &Path) -> Vec<(OsString, OsS
     pairs
 }
 
-/// Looks around.
+/// The machine and the programs.
 pub(crate) fn describe(peers: &[Peer], places: &Places) -> Environment {
+    Environment { versions: versions(peers, places), ..machine() }
+}
+
+/// The machine alone.
+pub(crate) fn machine() -> Environment {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -65,7 +70,7 @@ pub(crate) fn describe(peers: &[Peer], places: &Places) -> Environment {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         memory_gib: kib.unwrap_or(0.0) / f64::from(1 << 20),
         load_before: load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
-        versions: versions(peers, places),
+        versions: BTreeMap::new(),
     }
 }
 

@@ -30,6 +30,7 @@ mod environment;
 mod measure;
 mod once;
 mod peer;
+mod pod;
 mod proc;
 mod record;
 mod report;

@@ -9,9 +9,6 @@ use clap::Args;
 use crate::record::Record;
 use crate::table;
 
-const BEGIN: &str = "<!-- compare: begin -->";
-const END: &str = "<!-- compare: end -->";
-
 /// The flags of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -36,16 +33,26 @@ pub(crate) fn main(flags: &Flags) -> Result<()> {
 
 /// Puts the tables of `record` between the markers of `page`.
 pub(crate) fn rewrite(record: &Record, page: &Path) -> Result<()> {
+    replace(page, "compare", &table::page(record))
+}
+
+/// Puts `tables` between the markers `name` of `page`.
+pub(crate) fn replace(page: &Path, name: &str, tables: &str) -> Result<()> {
     let text = fs::read_to_string(page).with_context(|| format!("read {}", page.display()))?;
-    let text = between(&text, &table::page(record))
-        .with_context(|| format!("{} lacks the lines {BEGIN} and {END}", page.display()))?;
+    let text = between(&text, name, tables)
+        .with_context(|| format!("{} lacks the markers {:?}", page.display(), markers(name)))?;
     fs::write(page, text).with_context(|| format!("write {}", page.display()))
 }
 
-fn between(text: &str, tables: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{tables}\n{END}{after}"))
+fn markers(name: &str) -> [String; 2] {
+    ["begin", "end"].map(|edge| format!("<!-- {name}: {edge} -->"))
+}
+
+fn between(text: &str, name: &str, tables: &str) -> Option<String> {
+    let [begin, end] = markers(name);
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n\n{tables}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -54,13 +61,11 @@ mod tests {
 
     #[test]
     fn only_what_is_between_changes() {
-        let page = format!("# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n");
-        let found = between(&page, "new\n");
-        assert_eq!(
-            found.as_deref(),
-            Some(&*format!("# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"))
-        );
-        assert_eq!(found.and_then(|text| between(&text, "new\n")), between(&page, "new\n"));
-        assert_eq!(between("no markers", "new"), None);
+        let page = "# Title\n\n<!-- a: begin -->\nold\n<!-- a: end -->\n\nmore\n";
+        let found = between(page, "a", "new\n");
+        let wanted = "# Title\n\n<!-- a: begin -->\n\nnew\n\n<!-- a: end -->\n\nmore\n";
+        assert_eq!(found.as_deref(), Some(wanted));
+        assert_eq!(between(wanted, "a", "new\n").as_deref(), Some(wanted));
+        assert_eq!(between(page, "b", "new"), None);
     }
 }

@@ -104,14 +104,14 @@ impl Figures {
 
 /// Median, least and greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    least: f64,
-    greatest: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) greatest: f64,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (least, greatest) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
@@ -131,7 +131,7 @@ impl Spread {
         }
     }
 
-    fn text(self, digits: usize) -> String {
+    pub(crate) fn text(self, digits: usize) -> String {
         let Self { median, least, greatest } = self;
         format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
     }

@@ -40,7 +40,7 @@ const FULL: u64 = 1_000_000;
 
 impl Scale {
     /// So much of `count`, one at least.
-    fn of(self, count: u64) -> u64 {
+    pub(crate) fn of(self, count: u64) -> u64 {
         (count * self.0 / FULL).max(1)
     }
 

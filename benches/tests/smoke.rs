@@ -140,3 +140,54 @@ fn the_model_says_where_it_is_and_what_its_limits_are() {
     assert!(lines[3].starts_with("small: 200 objects, 3276800 bytes"), "{lines:?}");
     assert!(lines[3].ends_with("at best 1.00 s"), "{lines:?}");
 }
+
+#[test]
+fn a_pod_beside_bare_programs() {
+    let trial = Trial::new();
+    for name in ["osmo-ctrl", "osmo-exec", "osmo-init"] {
+        symlink(env!("CARGO_BIN_EXE_osmo-beside"), trial.at(name)).unwrap();
+    }
+    let page = "<!-- pod: begin -->\n<!-- pod: end -->\n";
+    fs::write(trial.at("page.md"), page).unwrap();
+    image(&trial.at("image"));
+    let rsync = Command::new("rsync").arg("--version").output().is_ok();
+    let files = if rsync { ",files" } else { "" };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osmo-bench"));
+    command.args(["pod", "--scale", "0.002", "--rounds", "1", "--cases"]);
+    command.arg(format!("terminal,forward,lines,idle,init{files}"));
+    for (flag, name) in [
+        ("--programs", "."),
+        ("--image", "image"),
+        ("--work", "."),
+        ("--json", "pod.json"),
+        ("--page", "page.md"),
+    ] {
+        command.arg(flag).arg(trial.at(name));
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record: Value = serde_json::from_slice(&fs::read(trial.at("pod.json")).unwrap()).unwrap();
+    let cases = record["cases"].as_object().unwrap();
+    assert_eq!(cases.len(), if rsync { 6 } else { 5 });
+    for measure in cases.values().flat_map(|measures| measures.as_array().unwrap()) {
+        let value = measure["values"][0].as_f64().unwrap();
+        // A sleeping program may spend nothing.
+        assert!(value > 0.0 || measure["what"].as_str().unwrap().contains("idle"), "{measure}");
+    }
+    // A ratio is that of its two figures, as they stand beside it.
+    let terminal: Vec<f64> = cases["terminal"].as_array().unwrap()[..3]
+        .iter()
+        .map(|measure| measure["values"][0].as_f64().unwrap())
+        .collect();
+    assert!((terminal[0] - terminal[1] / terminal[2]).abs() < 1e-9, "{terminal:?}");
+    let page = fs::read_to_string(trial.at("page.md")).unwrap();
+    assert!(page.contains("| echo of a key, p50, beside bare | "), "{page}");
+}
+
+/// What osmo-init places, with nothing in it.
+fn image(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for name in ["osmo_ctrl", "osmo_exec", "osmo", "rsync", "LICENSE.rsync", "NOTICE.rsync"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+}

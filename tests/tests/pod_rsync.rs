@@ -136,31 +136,3 @@ async fn leave_in_the_middle(limit: &[&str], own: &[&str]) {
     }
     pod.end().await;
 }
-
-/// 256 MiB each way, through all hops and over the loopback alone. A number for
-/// people: how fast a machine is proves nothing about the code.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "cargo test --release -p osmo-tests --test pod_rsync -- --ignored --nocapture"]
-#[allow(clippy::print_stdout, reason = "a measurement")]
-async fn beside_the_bare_loopback() {
-    if !rsync_is_here() {
-        return;
-    }
-    let pod = Pod::start(&[]).await;
-    random_file(&pod.path("tree/big"), 256 << 20, 3).unwrap();
-    for round in 0..3 {
-        let _ = fs::remove_dir_all(pod.path("run/workspace/direct"));
-        let _ = fs::remove_dir_all(pod.path("run/workspace/hops"));
-        let begun = Instant::now();
-        let url = format!("rsync://127.0.0.1:{}/osmo/direct/", pod.daemon_port().unwrap());
-        let direct = Command::new("rsync").arg("-a").arg(pod.path("tree/")).arg(&url).output();
-        assert!(direct.unwrap().status.success());
-        let direct = begun.elapsed();
-        let begun = Instant::now();
-        pod.copies("upload", "tree/:hops", &[]).await;
-        let hops = begun.elapsed();
-        let ratio = direct.as_secs_f64() / hops.as_secs_f64();
-        println!("round {round}: direct {direct:.2?}, all hops {hops:.2?}, ratio {ratio:.2}");
-    }
-    pod.end().await;
-}
