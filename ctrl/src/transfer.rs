@@ -245,6 +245,7 @@ fn failure(order: &Order, error: &osmo_engine::Error) -> Failure {
         | ErrorKind::Store
         | ErrorKind::Changed
         | ErrorKind::Corrupt
+        | ErrorKind::Unverified
         | ErrorKind::KeyRefused
         | ErrorKind::Exists
         | ErrorKind::DiskFull

@@ -5,13 +5,16 @@
 //! of a concatenation is the XOR of each part's value, shifted by the number
 //! of bytes that follow it, so parts need neither sorting nor keeping.
 //!
-//! Only full-object CRCs can be checked this way; composite checksums (`-N`)
-//! and cryptographic ones of multi-part objects are told apart as
-//! *unverifiable* rather than guessed at.
+//! Where a store declares no CRC of the whole object, its entity tag may be an
+//! MD5: of all bytes, or of the MD5s of parts whose size can be inferred
+//! ([`Expected`]). Everything else is *unverifiable*, with a reason, rather than
+//! guessed at.
 
 mod combined;
+mod expected;
 
 pub use combined::Combined;
+pub use expected::{Checked, Expected, Md5Sum, Running, Sum, Unverifiable, md5_of};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

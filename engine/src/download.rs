@@ -27,18 +27,20 @@ pub mod fetch;
 mod object;
 pub mod plan;
 pub mod publish;
+mod renew;
 mod resume;
 pub mod verify;
 pub mod write;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::digest::Algorithm;
+use crate::digest::Checked;
 use crate::disk::{PartialFolder, PartialNames, Tree, fault};
 use crate::error::Result;
 use crate::flow::SharedPace;
-use crate::job::IfExists;
+use crate::job::{IfExists, OnChange};
 use crate::object::Object;
 use crate::s3::Contact;
 use crate::site::Site;
@@ -60,6 +62,10 @@ pub struct Brief {
     pub resume: bool,
     /// What happens to a file that is already there.
     pub if_exists: IfExists,
+    /// What happens to an object that changes meanwhile.
+    pub on_change: OnChange,
+    /// Whether what cannot be verified fails.
+    pub require_verified: bool,
     /// Bytes a second, where the job has a limit.
     pub pace: Option<Arc<SharedPace>>,
 }
@@ -67,8 +73,8 @@ pub struct Brief {
 /// How an object ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landed {
-    /// Visible; the algorithm is the one whose checksum matched.
-    Published(Option<Algorithm>),
+    /// Visible, and compared with that.
+    Published(Checked),
     /// It was there already.
     Skipped,
 }
@@ -80,6 +86,11 @@ pub struct Downloads {
     names: PartialNames,
     resume: bool,
     if_exists: IfExists,
+    on_change: OnChange,
+    require_verified: bool,
+    /// An entity tag that looked like an MD5 was none: the others are believed no
+    /// more.
+    tags_lie: Cell<bool>,
 }
 
 impl Downloads {
@@ -94,8 +105,16 @@ impl Downloads {
         })?;
         let names = brief.folder.names(shard)?;
         let tree = Tree::new(site.ring.clone(), Rc::new(root));
-        let (resume, if_exists) = (brief.resume, brief.if_exists);
-        Ok(Self { site, tree, names, resume, if_exists })
+        Ok(Self {
+            site,
+            tree,
+            names,
+            resume: brief.resume,
+            if_exists: brief.if_exists,
+            on_change: brief.on_change,
+            require_verified: brief.require_verified,
+            tags_lie: Cell::new(false),
+        })
     }
 
     /// Moves one object and counts how it ended.
@@ -104,9 +123,7 @@ impl Downloads {
             return self.site.tally.failed(&object.key, &error);
         }
         match self.object(object).await {
-            Ok(Landed::Published(algorithm)) => {
-                self.site.tally.done(object.bytes, algorithm.map(Algorithm::name));
-            }
+            Ok(Landed::Published(checked)) => self.site.tally.done(object.bytes, checked),
             Ok(Landed::Skipped) => self.site.tally.skipped(object.bytes),
             Err(error) => self.site.gave_up(&object.key, &error),
         }

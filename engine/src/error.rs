@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Changed,
     /// Bytes arrived, or were stored, that do not match their checksum.
     Corrupt,
+    /// Nothing that the bytes could be compared with, where that was required.
+    Unverified,
     /// A key that would leave the destination, or that no file name can hold.
     KeyRefused,
     /// The destination has no room left.
@@ -90,6 +92,7 @@ impl ErrorKind {
             | Self::Config
             | Self::NotFound
             | Self::Protocol
+            | Self::Unverified
             | Self::KeyRefused
             | Self::Local
             | Self::Exists

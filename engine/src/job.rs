@@ -69,6 +69,16 @@ pub enum IfExists {
     Error,
 }
 
+/// What happens to an object that changes while it is downloaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// It fails, and leaves no file.
+    #[default]
+    Error,
+    /// It is downloaded anew, as it is then; three times at most.
+    Restart,
+}
+
 /// What the store is told beside the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -182,6 +192,10 @@ pub struct DownloadJob {
     pub resume: bool,
     /// What happens to a target that is already there.
     pub if_exists: IfExists,
+    /// What happens to an object that changes meanwhile.
+    pub on_change: OnChange,
+    /// A file that can be compared with nothing fails, and does not appear.
+    pub require_verified: bool,
     /// Plan and count, and tell each file as an event; move nothing.
     pub dry_run: bool,
     /// Bytes a second over all of the job's connections, at most.
@@ -209,6 +223,9 @@ pub struct UploadJob {
     pub ledger: Option<Arc<dyn Ledger>>,
     /// What happens to a target that is already there.
     pub if_exists: IfExists,
+    /// A file whose arrival the store confirms by no checksum fails; the object
+    /// stays in the store.
+    pub require_verified: bool,
     /// Plan and count, and tell each file as an event; move nothing.
     pub dry_run: bool,
     /// Bytes a second over all of the job's connections, at most.

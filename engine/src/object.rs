@@ -19,4 +19,6 @@ pub struct Object {
     /// Full-object checksums where they are known: algorithm in lower case,
     /// value in base64.
     pub checksums: Vec<(String, String)>,
+    /// Whether its entity tag is that of encrypted bytes.
+    pub encrypted: bool,
 }

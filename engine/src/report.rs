@@ -118,6 +118,8 @@ pub struct Verification {
     pub verified: std::collections::BTreeMap<&'static str, u64>,
     /// Files for which the store declares nothing that can be compared.
     pub unverifiable: u64,
+    /// The same, by reason ([`crate::digest::Unverifiable::name`]).
+    pub unverifiable_reasons: std::collections::BTreeMap<&'static str, u64>,
 }
 
 /// What a job cost.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::digest::Checked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Observer;
 use crate::report::{Action, FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
@@ -89,21 +90,33 @@ impl Tally {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// A planned file has another size by now.
+    pub fn replanned(&self, before: u64, now: u64) {
+        self.bytes_total.fetch_add(now, Ordering::Relaxed);
+        self.bytes_total.fetch_sub(before, Ordering::Relaxed);
+    }
+
     /// An attempt failed as a whole: its bytes do not count.
     pub fn undone(&self, bytes: u64) {
         self.bytes_done.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// A file is visible; `verified` names the checksum that matched.
-    pub fn done(&self, bytes: u64, verified: Option<&'static str>) {
+    /// A file is visible, and was compared with that.
+    pub fn done(&self, bytes: u64, checked: Checked) {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.bytes_visible.fetch_add(bytes, Ordering::Relaxed);
         lock(&self.breaker).reached();
         let mut verification = lock(&self.verified);
-        match verified {
-            Some(name) => *verification.verified.entry(name).or_insert(0) += 1,
-            None => verification.unverifiable += 1,
-        }
+        let name = match checked {
+            Checked::Crc(algorithm) => algorithm.name(),
+            Checked::Md5 => "md5",
+            Checked::Not(why) => {
+                verification.unverifiable += 1;
+                *verification.unverifiable_reasons.entry(why.name()).or_insert(0) += 1;
+                return;
+            }
+        };
+        *verification.verified.entry(name).or_insert(0) += 1;
     }
 
     /// A file was there already.
@@ -274,7 +287,7 @@ mod tests {
         for bytes in [1, 2, 3] {
             tally.plan(bytes);
         }
-        tally.done(1, None);
+        tally.done(1, Checked::Md5);
         tally.skipped(2);
         let lost = tally.settled().map_err(|error| error.kind());
         assert_eq!(lost, Err(ErrorKind::Internal));

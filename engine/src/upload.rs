@@ -43,6 +43,7 @@ use std::sync::Arc;
 pub use content_type::content_type;
 pub use parts::PartsDone;
 
+use crate::digest::Checked;
 use crate::error::{ErrorKind, Result};
 use crate::flow::SharedPace;
 use crate::job::{IfExists, Ledger};
@@ -66,6 +67,8 @@ pub struct Brief {
     pub contact: Contact,
     /// What happens to an object that is already there.
     pub if_exists: IfExists,
+    /// Whether a file fails whose arrival no checksum confirms.
+    pub require_verified: bool,
     /// Bytes a second, where the job has a limit.
     pub pace: Option<Arc<SharedPace>>,
     /// Who is told of each file that is in the store.
@@ -96,6 +99,17 @@ impl FileOrder {
     }
 }
 
+/// Whether an upload that ended so counts as one.
+///
+/// # Errors
+/// `Unverified` where it is `required` that a checksum confirms it.
+pub fn arrived(checked: Checked, required: bool) -> Result<()> {
+    if required {
+        checked.required()?;
+    }
+    Ok(())
+}
+
 /// A file to upload in parts.
 pub struct PartsOrder {
     /// The file.
@@ -113,6 +127,7 @@ pub struct Uploads {
     site: Site,
     root: Fd,
     if_exists: IfExists,
+    require_verified: bool,
     ledger: Option<Arc<dyn Ledger>>,
 }
 
@@ -123,7 +138,8 @@ impl Uploads {
     /// No descriptor is left.
     pub fn join(site: Site, brief: &Brief) -> Result<Self> {
         let root = read::open_root()?;
-        Ok(Self { site, root, if_exists: brief.if_exists, ledger: brief.ledger.clone() })
+        let Brief { if_exists, require_verified, .. } = *brief;
+        Ok(Self { site, root, if_exists, require_verified, ledger: brief.ledger.clone() })
     }
 
     /// Moves one file in one request and counts how it ended.
@@ -132,8 +148,12 @@ impl Uploads {
             return self.site.tally.failed(&order.name, &error);
         }
         match self.whole(order).await {
-            Ok(verified) => {
-                self.site.tally.done(order.stamp.bytes, verified);
+            Ok(confirmed) => {
+                let checked = Checked::confirmed(confirmed);
+                match arrived(checked, self.require_verified) {
+                    Ok(()) => self.site.tally.done(order.stamp.bytes, checked),
+                    Err(error) => return self.site.tally.failed(&order.name, &error),
+                }
                 order.tell(self.ledger.as_deref());
             }
             Err(error) if error.kind() == ErrorKind::Exists && self.if_exists == IfExists::Skip => {

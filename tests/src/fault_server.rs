@@ -140,6 +140,19 @@ impl FaultServer {
         self.shared.state().table.put(key, bytes.into(), None, None);
     }
 
+    /// Stores an object of which no checksum is declared, with this entity tag
+    /// (without its quotes) and perhaps a field that says how it is encrypted.
+    pub fn put_tagged(
+        &self,
+        key: &str,
+        bytes: impl Into<Vec<u8>>,
+        etag: &str,
+        encryption: Option<(&'static str, &'static str)>,
+    ) {
+        let etag = format!("\"{etag}\"");
+        self.shared.state().table.insert_tagged(key, bytes.into(), etag, encryption);
+    }
+
     /// The same, of bytes that others hold as well and whose CRC64NVME
     /// (base64) is known.
     pub fn share(&self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: &str) {

@@ -55,6 +55,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::Store
             | ErrorKind::Changed
             | ErrorKind::Corrupt
+            | ErrorKind::Unverified
             | ErrorKind::KeyRefused
             | ErrorKind::Exists
             | ErrorKind::DiskFull

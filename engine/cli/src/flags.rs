@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use osmo_engine::config::ChecksumChoice;
-use osmo_engine::job::{Encryption, IfExists, Select, StoreOptions};
+use osmo_engine::job::{Encryption, IfExists, OnChange, Select, StoreOptions};
 use osmo_engine::units::parse_bytes;
 use osmo_engine::{Error, ErrorKind, IoChoice};
 
@@ -71,6 +71,9 @@ pub(crate) struct Download {
     /// Leave files alone that are already there with the same content
     #[arg(short, long)]
     pub(crate) resume: bool,
+    /// What happens to an object that changes while it is downloaded
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Change::Error)]
+    pub(crate) on_change: Change,
     #[command(flatten)]
     pub(crate) transfer: Transfer,
     #[command(flatten)]
@@ -177,6 +180,24 @@ impl From<Exists> for IfExists {
     }
 }
 
+/// What happens to an object that changes while it is downloaded.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Change {
+    /// It fails, and leaves no file
+    Error,
+    /// It is downloaded anew, three times at most
+    Restart,
+}
+
+impl From<Change> for OnChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Error => Self::Error,
+            Change::Restart => Self::Restart,
+        }
+    }
+}
+
 /// What the store does with what it is sent.
 #[derive(Debug, Args)]
 pub(crate) struct Sent {
@@ -278,6 +299,9 @@ pub(crate) struct Transfer {
     /// What happens to a target that is already there
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Exists::Overwrite)]
     pub(crate) if_exists: Exists,
+    /// Fail each file that no checksum of the store's verifies
+    #[arg(long)]
+    pub(crate) require_verified: bool,
     /// Tell what would happen, and move nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -4,21 +4,24 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::digest::Declared;
+use crate::digest::{Checked, Expected, Md5Sum, Unverifiable};
 use crate::disk::PartialFile;
 use crate::download::fetch::Fetch;
-use crate::download::verify::{ObjectCheck, PartCheck, PartProof, Proof};
-use crate::download::{Downloads, LANES_MAX, Landed, plan, publish, resume, write};
+use crate::download::verify::{ObjectCheck, PartCheck, PartProof};
+use crate::download::{Downloads, LANES_MAX, Landed, plan, publish, renew, resume, write};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::Retry;
-use crate::job::IfExists;
+use crate::job::{IfExists, OnChange};
 use crate::mem::Lease;
 use crate::object::Object;
 use crate::part::{Cut, Part};
 use crate::range::Range;
 use crate::ring::Fd;
-use crate::s3::GetRequest;
+use crate::s3::{GetHead, GetRequest};
 use crate::site::Site;
+
+/// How often an object that changes is begun anew.
+const RESTARTS_MAX: u32 = 3;
 
 impl Downloads {
     /// Fetches the object into a partial file and publishes it; an object that
@@ -33,10 +36,32 @@ impl Downloads {
             return publish::stays(self.if_exists, &object.path);
         }
         drop(folder);
+        let mut object = object.clone();
+        let mut restarts = 0;
+        loop {
+            let error = match self.tries(&object).await {
+                Ok(landed) => return Ok(landed),
+                Err(error) => error,
+            };
+            let changed = error.class() == RetryClass::Changed;
+            if !changed || self.on_change != OnChange::Restart || restarts == RESTARTS_MAX {
+                return Err(error);
+            }
+            restarts += 1;
+            let renewed = renew::renew(&self.site, &object).await?;
+            self.site.tally.replanned(object.bytes, renewed.bytes);
+            self.site.tally.note(format!("{} changed, and is downloaded anew", object.key));
+            object = renewed;
+        }
+    }
+
+    /// One version of the object, once more where its bytes came damaged.
+    async fn tries(&self, object: &Object) -> Result<Landed> {
         let mut retry = Retry::new(self.site.policy);
+        let seen = Cell::new(None);
         loop {
             let moved = Rc::new(Cell::new(0));
-            let error = match self.attempt(object, &moved).await {
+            let error = match self.attempt(object, &moved, &seen).await {
                 // Somebody else's file came first: these bytes are not there.
                 Ok(Landed::Skipped) => {
                     self.site.tally.undone(moved.get());
@@ -53,22 +78,78 @@ impl Downloads {
         }
     }
 
-    async fn attempt(&self, object: &Object, moved: &Rc<Cell<u64>>) -> Result<Landed> {
+    async fn attempt(
+        &self,
+        object: &Object,
+        moved: &Rc<Cell<u64>>,
+        seen: &Cell<Option<Md5Sum>>,
+    ) -> Result<Landed> {
         let ring = &self.site.ring;
+        let is_small = plan::cut(object.bytes).parts() == 1;
+        let expected = if is_small { None } else { Some(self.expected(object)) };
+        if let Some(Expected::Nothing(why)) = expected {
+            self.accepts(Checked::Not(why))?;
+        }
         let file = PartialFile::create(ring, &self.names, object.bytes).await?;
         let parts = Rc::new(Parts {
             site: self.site.clone(),
             object: object.clone(),
             file: Rc::clone(file.fd()),
-            cut: plan::cut(object.bytes),
+            cut: expected
+                .map_or_else(|| plan::cut(object.bytes), |e| plan::cut_towards(object.bytes, e)),
+            tags_lie: self.tags_lie.get(),
             moved: Rc::clone(moved),
         });
-        let proof = if parts.cut.parts() == 1 {
-            parts.single().await?
-        } else {
-            Parts::many(&parts).await?
+        let check = match expected {
+            None => parts.single().await?,
+            Some(expected) => Parts::many(&parts, expected).await?,
         };
+        let proof = check.prove(seen)?;
+        self.accepts(proof.checked())?;
+        if proof.checked() == Checked::Not(Unverifiable::EntityTag) {
+            self.tags_lie.set(true);
+        }
         publish::publish(ring, &self.tree, file, &object.path, &proof, self.if_exists).await
+    }
+
+    /// What a large object is expected to be; its checksums are known before any
+    /// byte moves. An MD5 of all bytes is computed on one connection, which is
+    /// slow: only where it is required.
+    fn expected(&self, object: &Object) -> Expected {
+        let told = Expected::told(object);
+        let in_order = match told {
+            Expected::Md5(_) => true,
+            Expected::Md5OfParts { part_bytes, .. } => part_bytes >= object.bytes,
+            Expected::Crc(_) | Expected::Nothing(_) => false,
+        };
+        if in_order && !self.require_verified {
+            return Expected::Nothing(Unverifiable::InRanges);
+        }
+        told.believing(!self.tags_lie.get())
+    }
+
+    fn accepts(&self, checked: Checked) -> Result<()> {
+        if self.require_verified {
+            checked.required()?;
+        }
+        Ok(())
+    }
+}
+
+impl Expected {
+    fn told(object: &Object) -> Self {
+        let etag = object.etag.as_deref();
+        Self::of(&object.checksums, etag, (object.bytes, object.encrypted))
+    }
+
+    /// The same, where entity tags are `trusted`.
+    fn believing(self, trusted: bool) -> Self {
+        match self {
+            Self::Md5(_) | Self::Md5OfParts { .. } if !trusted => {
+                Self::Nothing(Unverifiable::EntityTag)
+            }
+            expected => expected,
+        }
     }
 }
 
@@ -78,24 +159,25 @@ struct Parts {
     object: Object,
     file: Fd,
     cut: Cut,
+    tags_lie: bool,
     moved: Rc<Cell<u64>>,
 }
 
 impl Parts {
     /// One GET without a range, which brings the declared checksums along.
-    async fn single(&self) -> Result<Proof> {
+    async fn single(&self) -> Result<ObjectCheck> {
         let Some(part) = self.cut.part(1) else { return Err(no_such_part(1)) };
-        let mut declared = Declared::strongest(&self.object.checksums);
-        let proof = self.part(part, &mut declared).await?;
-        let mut check = ObjectCheck::new(self.object.bytes, declared);
+        let mut expected = None;
+        let proof = self.part(part, &mut expected).await?;
+        let expected = expected.unwrap_or(Expected::Nothing(Unverifiable::NoChecksum));
+        let mut check = ObjectCheck::new(self.object.bytes, expected);
         check.add(&proof);
-        check.prove()
+        Ok(check)
     }
 
     /// Ranges, some lanes at a time; the first failure ends all lanes.
-    async fn many(parts: &Rc<Self>) -> Result<Proof> {
-        let declared = Declared::strongest(&parts.object.checksums);
-        let check = Rc::new(RefCell::new(ObjectCheck::new(parts.object.bytes, declared)));
+    async fn many(parts: &Rc<Self>, expected: Expected) -> Result<ObjectCheck> {
+        let check = Rc::new(RefCell::new(ObjectCheck::new(parts.object.bytes, expected)));
         let next = Rc::new(Cell::new(1));
         let failed = Rc::new(Cell::new(false));
         let lanes: Vec<_> = (0..parts.cut.parts().min(LANES_MAX))
@@ -103,7 +185,7 @@ impl Parts {
                 let (parts, check) = (Rc::clone(parts), Rc::clone(&check));
                 let (next, failed) = (Rc::clone(&next), Rc::clone(&failed));
                 parts.site.ring.clone().spawn(async move {
-                    let ended = parts.lane(declared, &check, &next, &failed).await;
+                    let ended = parts.lane(expected, &check, &next, &failed).await;
                     failed.set(failed.get() || ended.is_err());
                     ended
                 })
@@ -115,12 +197,12 @@ impl Parts {
         }
         let check = Rc::try_unwrap(check)
             .map_err(|_| Error::new(ErrorKind::Internal, "a lane outlived its object"))?;
-        check.into_inner().prove()
+        Ok(check.into_inner())
     }
 
     async fn lane(
         &self,
-        declared: Option<Declared>,
+        expected: Expected,
         check: &RefCell<ObjectCheck>,
         next: &Cell<u32>,
         failed: &Cell<bool>,
@@ -131,21 +213,21 @@ impl Parts {
                 return Ok(());
             };
             next.set(number + 1);
-            let proof = self.part(part, &mut { declared }).await?;
+            let proof = self.part(part, &mut Some(expected)).await?;
             check.borrow_mut().add(&proof);
         }
     }
 
     /// One part through all of its attempts, each of which goes on at the byte
     /// that the last one reached.
-    async fn part(&self, part: Part, declared: &mut Option<Declared>) -> Result<PartProof> {
+    async fn part(&self, part: Part, expected: &mut Option<Expected>) -> Result<PartProof> {
         let _pass = self.site.gate.enter().await;
         let lease = self.site.lease(part.range.len()).await;
-        let mut check = PartCheck::new(part.range, declared.map(|declared| declared.algorithm));
+        let mut check = PartCheck::new(part.range, *expected);
         let mut retry = Retry::new(self.site.policy);
         loop {
             let from = check.at();
-            let ended = self.pump(&lease, part.range, &mut check, declared).await;
+            let ended = self.pump(&lease, part.range, &mut check, expected).await;
             let Err(error) = ended else { break };
             let progressed = check.at() > from;
             if check.at() > 0 && self.object.etag.is_none() {
@@ -165,7 +247,7 @@ impl Parts {
         lease: &Lease,
         range: Range,
         check: &mut PartCheck,
-        declared: &mut Option<Declared>,
+        expected: &mut Option<Expected>,
     ) -> Result<()> {
         let from = check.at();
         let whole = from == 0 && range.end == self.object.bytes;
@@ -180,9 +262,9 @@ impl Parts {
         }
         let mut fetch =
             Fetch::open(&self.site, lease, &request, (from, range.end), self.object.bytes).await?;
-        if whole && declared.is_none() {
-            *declared = Declared::strongest(&fetch.head().checksums);
-            *check = PartCheck::new(range, declared.map(|declared| declared.algorithm));
+        if expected.is_none() {
+            *expected = Some(self.told(fetch.head()));
+            *check = PartCheck::new(range, *expected);
         }
         while let Some(fetched) = fetch.next().await? {
             let verified = check.verify(fetched)?;
@@ -193,6 +275,16 @@ impl Parts {
         }
         fetch.finish();
         Ok(())
+    }
+}
+
+impl Parts {
+    /// What the answer to a whole GET tells.
+    fn told(&self, head: &GetHead) -> Expected {
+        let etag = head.etag.as_deref().or(self.object.etag.as_deref());
+        let encrypted = head.encrypted || self.object.encrypted;
+        Expected::of(&head.checksums, etag, (self.object.bytes, encrypted))
+            .believing(!self.tags_lie)
     }
 }
 

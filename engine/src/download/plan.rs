@@ -3,16 +3,28 @@
 use std::sync::Arc;
 
 use crate::desk::Desk;
+use crate::digest::Expected;
 use crate::download::PART_BYTES;
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::OnChange;
 use crate::object::Object;
 use crate::part::Cut;
 use crate::path::{self, Filter};
 use crate::s3::ObjectInfo;
 
-/// The parts of an object.
+/// The parts of an object of which nothing more is known.
 pub fn cut(bytes: u64) -> Cut {
     Cut::new(bytes, PART_BYTES, u32::MAX)
+}
+
+/// The parts of an object whose bytes are expected to be these: an entity tag of
+/// parts is digested by the same parts.
+pub fn cut_towards(bytes: u64, expected: Expected) -> Cut {
+    match expected {
+        Expected::Md5(_) => Cut::new(bytes, bytes, 1),
+        Expected::Md5OfParts { part_bytes, .. } => Cut::new(bytes, part_bytes, u32::MAX),
+        Expected::Crc(_) | Expected::Nothing(_) => cut(bytes),
+    }
 }
 
 /// Hands every object below `prefix` that `filter` keeps to `order`, which
@@ -75,6 +87,7 @@ fn object(desk: &Desk, info: &ObjectInfo, relative: &str) -> Option<Object> {
             bytes: info.bytes,
             etag: info.etag.as_deref().map(Into::into),
             checksums: info.checksums.clone(),
+            encrypted: info.encrypted,
         }),
         Err(error) => {
             desk.tally().failed(&info.key, &error);
@@ -89,17 +102,18 @@ fn object(desk: &Desk, info: &ObjectInfo, relative: &str) -> Option<Object> {
 /// # Errors
 /// `Changed` when the object is another one by now, `Unsupported` when nothing
 /// would keep its parts to one version, and the store's own.
-pub async fn complete(desk: &Desk, mut object: Object) -> Result<Object> {
+pub async fn complete(desk: &Desk, mut object: Object, on_change: OnChange) -> Result<Object> {
     let told = !object.checksums.is_empty() && object.etag.is_some();
     if cut(object.bytes).parts() == 1 || told {
         return Ok(object);
     }
     let info = desk.head(&object.key).await?;
+    let any = on_change == OnChange::Restart;
     let same = info.as_ref().is_some_and(|info| {
         info.bytes == object.bytes
             && (object.etag.is_none() || info.etag.as_deref() == object.etag.as_deref())
     });
-    let Some(info) = info.filter(|_| same) else {
+    let Some(info) = info.filter(|_| same || any) else {
         return Err(Error::new(
             ErrorKind::Changed,
             "the object changed after it was listed; run the transfer again",
@@ -112,7 +126,10 @@ pub async fn complete(desk: &Desk, mut object: Object) -> Result<Object> {
              versions; store it in a store that does, or in smaller objects",
         ));
     }
+    desk.tally().replanned(object.bytes, info.bytes);
+    object.bytes = info.bytes;
     object.etag = info.etag.map(Into::into);
     object.checksums = info.checksums;
+    object.encrypted = info.encrypted;
     Ok(object)
 }

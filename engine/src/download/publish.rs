@@ -59,10 +59,10 @@ pub async fn publish(
     let folder = tree.folder(parent(path)).await?;
     if if_exists != IfExists::Overwrite {
         return match file.rename_new(&folder, base_name(path))? {
-            true => Ok(Landed::Published(proof.algorithm())),
+            true => Ok(Landed::Published(proof.checked())),
             false => stays(if_exists, path),
         };
     }
     file.rename(ring, &folder, base_name(path)).await?;
-    Ok(Landed::Published(proof.algorithm()))
+    Ok(Landed::Published(proof.checked()))
 }

@@ -3,10 +3,9 @@
 use std::fs::File;
 use std::io::Read;
 
-use md5::{Digest as _, Md5};
 use rustix::fs::{FileType, Mode, OFlags};
 
-use crate::digest::{Declared, Digest};
+use crate::digest::{Expected, Running};
 use crate::disk::{c_path, fault};
 use crate::error::Result;
 use crate::object::Object;
@@ -16,20 +15,18 @@ use crate::ring::{Fd, Ring};
 /// Read at once by the worker that compares.
 const READ_BYTES: usize = 64 << 10;
 
-/// What the local content is compared with.
-enum Expected {
-    /// The entity tag of a simple object.
-    Md5([u8; 16]),
-    Crc(Declared),
-}
-
 /// Whether the file in `folder` has the object's size and content. Where the
 /// store says nothing that can be compared, it has not.
 ///
 /// # Errors
 /// No descriptor is left.
 pub(super) async fn holds(ring: &Ring, folder: &Fd, object: &Object) -> Result<bool> {
-    let Some(expected) = expected(object) else { return Ok(false) };
+    // Of an encrypted object the tag is another one, and the object is fetched.
+    let told = (object.bytes, object.encrypted);
+    let expected = Expected::of(&object.checksums, object.etag.as_deref(), told);
+    if matches!(expected, Expected::Nothing(_)) {
+        return Ok(false);
+    }
     let name = c_path(base_name(&object.path))?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let Ok(fd) = ring.open_at(folder, &name, flags, Mode::empty()).await else {
@@ -43,32 +40,13 @@ pub(super) async fn holds(ring: &Ring, folder: &Fd, object: &Object) -> Result<b
     let file = fd.try_clone().map_err(|error| fault("read", &object.path, error))?;
     let bytes = object.bytes;
     // A file that cannot be read is simply fetched again.
-    let equal = ring.on_worker(move || equal(File::from(file), bytes, &expected)).await;
+    let equal = ring.on_worker(move || equal(File::from(file), bytes, expected)).await;
     Ok(equal.unwrap_or(false))
 }
 
-fn expected(object: &Object) -> Option<Expected> {
-    if let Some(declared) = Declared::strongest(&object.checksums) {
-        return Some(Expected::Crc(declared));
-    }
-    let etag = object.etag.as_deref()?.trim_matches('"');
-    if etag.len() != 32 || !etag.is_ascii() {
-        return None;
-    }
-    let mut md5 = [0; 16];
-    for (byte, pair) in md5.iter_mut().zip(0_usize..) {
-        *byte = u8::from_str_radix(etag.get(2 * pair..2 * pair + 2)?, 16).ok()?;
-    }
-    Some(Expected::Md5(md5))
-}
-
-fn equal(mut file: File, bytes: u64, expected: &Expected) -> std::io::Result<bool> {
+fn equal(mut file: File, bytes: u64, expected: Expected) -> std::io::Result<bool> {
+    let Some(mut running) = Running::towards(expected) else { return Ok(false) };
     let mut buffer = vec![0; READ_BYTES];
-    let mut md5 = Md5::new();
-    let mut crc = match expected {
-        Expected::Crc(declared) => Some(Digest::new(declared.algorithm)),
-        Expected::Md5(_) => None,
-    };
     let mut seen: u64 = 0;
     loop {
         let count = file.read(&mut buffer)?;
@@ -76,15 +54,7 @@ fn equal(mut file: File, bytes: u64, expected: &Expected) -> std::io::Result<boo
             break;
         }
         seen += count as u64;
-        match &mut crc {
-            Some(digest) => digest.update(&buffer[..count]),
-            None => md5.update(&buffer[..count]),
-        }
+        running.update(&buffer[..count]);
     }
-    let same = match (expected, crc) {
-        (Expected::Crc(declared), Some(digest)) => digest.value() == declared.value,
-        (Expected::Md5(expected), _) => md5.finalize().as_slice() == expected,
-        (Expected::Crc(_), None) => false,
-    };
-    Ok(same && seen == bytes)
+    Ok(seen == bytes && running.finish().is(expected))
 }

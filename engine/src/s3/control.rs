@@ -24,6 +24,8 @@ pub struct ObjectInfo {
     /// Full-object checksums (`head` only): algorithm in lower case, value in
     /// base64. The set of algorithms is open.
     pub checksums: Vec<(String, String)>,
+    /// Whether its entity tag is that of encrypted bytes (`head` only).
+    pub encrypted: bool,
 }
 
 /// One page of a listing.

@@ -38,6 +38,8 @@ pub struct GetHead {
     /// Declared full-object checksums: algorithm in lower case, value in
     /// base64.
     pub checksums: Vec<(String, String)>,
+    /// Whether the entity tag is that of encrypted bytes.
+    pub encrypted: bool,
 }
 
 /// A response body, read into the caller's buffers.
@@ -208,7 +210,8 @@ fn check(
     {
         return Err(Misfit::Version);
     }
-    Ok(GetHead { body_bytes, object_bytes, etag, checksums: checksums(head) })
+    let (checksums, encrypted) = (checksums(head), encrypted(head));
+    Ok(GetHead { body_bytes, object_bytes, etag, checksums, encrypted })
 }
 
 /// Bytes of the range and of the object.
@@ -242,6 +245,14 @@ pub fn content_range(field: &str) -> Option<(Range, Option<u64>)> {
 fn number(digits: &str) -> Option<u64> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// Whether the object was encrypted with a key service's or the caller's key:
+/// its entity tag then is no MD5 of its bytes.
+pub(super) fn encrypted(head: &ResponseHead) -> bool {
+    let by_service =
+        head.field("x-amz-server-side-encryption").is_some_and(|how| how.starts_with("aws:kms"));
+    by_service || head.field("x-amz-server-side-encryption-customer-algorithm").is_some()
 }
 
 /// The checksums over the whole object that a head declares. Composite ones

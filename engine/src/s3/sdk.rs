@@ -338,6 +338,7 @@ impl SdkControl {
             etag: answer.e_tag().map(str::to_owned),
             modified_s: answer.last_modified().map(aws_smithy_types::DateTime::secs),
             checksums: checksums(answer),
+            encrypted: encrypted(answer),
         })
     }
 }
@@ -366,6 +367,13 @@ fn completed(part: PartDone) -> CompletedPart {
 
 /// The checksums over the whole object, under the names that a GET's head
 /// gives them.
+/// As [`super::get::encrypted`].
+fn encrypted(answer: &HeadObjectOutput) -> bool {
+    let by_service =
+        answer.server_side_encryption().is_some_and(|how| how.as_str().starts_with("aws:kms"));
+    by_service || answer.sse_customer_algorithm().is_some()
+}
+
 fn checksums(answer: &HeadObjectOutput) -> Vec<(String, String)> {
     if answer.checksum_type().is_some_and(|kind| *kind != ChecksumType::FullObject) {
         return Vec::new();

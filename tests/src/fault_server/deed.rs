@@ -81,6 +81,9 @@ fn read(table: &Table, key: &str, request: &Request) -> Refused<Answer> {
         .with("Accept-Ranges", "bytes")
         .with("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT")
         .with("Content-Type", object.content_type.as_deref().unwrap_or("binary/octet-stream"));
+    if let Some((name, value)) = object.encryption {
+        answer.set(name, value.to_owned());
+    }
     if let Some(range) = request.field("range") {
         let (first, last) = span(range, total).ok_or((416, "InvalidRange"))?;
         answer.status = 206;
@@ -88,7 +91,8 @@ fn read(table: &Table, key: &str, request: &Request) -> Refused<Answer> {
         answer.body = object.bytes[first..=last].to_vec();
         return Ok(answer);
     }
-    if request.field("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED") {
+    let wanted = request.field("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
+    if wanted && !object.crc64nvme.is_empty() {
         answer.set("x-amz-checksum-crc64nvme", object.crc64nvme.clone());
         answer.set("x-amz-checksum-type", "FULL_OBJECT".to_owned());
     }

@@ -15,6 +15,8 @@ pub(super) struct Object {
     pub(super) etag: String,
     pub(super) crc64nvme: String,
     pub(super) content_type: Option<String>,
+    /// A field of the head that says how it is encrypted.
+    pub(super) encryption: Option<(&'static str, &'static str)>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +68,7 @@ impl Table {
     fn made(&mut self, bytes: Vec<u8>, content_type: Option<String>, crc: Option<&str>) -> Object {
         let etag = format!("\"etag-{:08}\"", self.number());
         let crc64nvme = crc.map_or_else(|| crc64nvme(&bytes), str::to_owned);
-        Object { bytes: Arc::new(bytes), etag, crc64nvme, content_type }
+        Object { bytes: Arc::new(bytes), etag, crc64nvme, content_type, encryption: None }
     }
 
     /// Stores an object; `crc` is its CRC64NVME if somebody has computed it.
@@ -84,7 +86,21 @@ impl Table {
 
     pub(super) fn insert(&mut self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: String) {
         let etag = format!("\"etag-{:08}\"", self.number());
-        self.objects.insert(key.to_owned(), Object { bytes, etag, crc64nvme, content_type: None });
+        let object = Object { bytes, etag, crc64nvme, content_type: None, encryption: None };
+        self.objects.insert(key.to_owned(), object);
+    }
+
+    /// An object with this entity tag, of which no checksum is declared.
+    pub(super) fn insert_tagged(
+        &mut self,
+        key: &str,
+        bytes: Vec<u8>,
+        etag: String,
+        encryption: Option<(&'static str, &'static str)>,
+    ) {
+        let (bytes, crc64nvme, content_type) = (Arc::new(bytes), String::new(), None);
+        let object = Object { bytes, etag, crc64nvme, content_type, encryption };
+        self.objects.insert(key.to_owned(), object);
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Object> {

@@ -29,7 +29,7 @@ pub(super) enum News {
 }
 
 pub(super) fn download(flags: Download) -> Result<(), Error> {
-    let Download { remote, local, resume, transfer, common } = flags;
+    let Download { remote, local, resume, on_change, transfer, common } = flags;
     let engine = super::start(&common)?;
     let (tell, news) = sync_channel(EVENTS_MAX);
     let (conduct, select) = Conduct::of(transfer);
@@ -39,6 +39,8 @@ pub(super) fn download(flags: Download) -> Result<(), Error> {
         select,
         resume,
         if_exists: conduct.if_exists,
+        on_change: on_change.into(),
+        require_verified: conduct.require_verified,
         dry_run: conduct.dry_run,
         limit_bytes_per_s: conduct.limit_bytes_per_s,
         store: StoreOptions { request_payer: common.request_payer, ..StoreOptions::default() },
@@ -61,6 +63,7 @@ pub(super) fn upload(flags: Upload) -> Result<(), Error> {
         local,
         select,
         if_exists: conduct.if_exists,
+        require_verified: conduct.require_verified,
         dry_run: conduct.dry_run,
         limit_bytes_per_s: conduct.limit_bytes_per_s,
         store,
@@ -89,6 +92,7 @@ pub(super) fn observer(
 /// How a transfer is done, from its flags.
 struct Conduct {
     if_exists: IfExists,
+    require_verified: bool,
     dry_run: bool,
     limit_bytes_per_s: Option<u64>,
     benchmark_out: Option<PathBuf>,
@@ -98,6 +102,7 @@ impl Conduct {
     fn of(flags: Transfer) -> (Self, Select) {
         let conduct = Self {
             if_exists: flags.if_exists.into(),
+            require_verified: flags.require_verified,
             dry_run: flags.dry_run,
             limit_bytes_per_s: flags.limit_rate.map(|bytes| bytes as u64),
             benchmark_out: flags.benchmark_out,

@@ -45,6 +45,8 @@ pub(in crate::engine) async fn download(
         folder,
         resume: job.resume,
         if_exists: job.if_exists,
+        on_change: job.on_change,
+        require_verified: job.require_verified,
         pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
     });
     let mut asking = JoinSet::new();
@@ -85,10 +87,11 @@ async fn plan_downloads(
         }
         // Its checksums are asked for beside the listing, not within it.
         let (desk, orders) = (desk.clone(), Rc::clone(orders));
+        let on_change = brief.on_change;
         let brief = Brief::Download(Arc::clone(brief));
         asking.spawn_local(async move {
             let key = Arc::clone(&object.key);
-            let sent = match download::plan::complete(&desk, object).await {
+            let sent = match download::plan::complete(&desk, object, on_change).await {
                 Ok(object) => {
                     let bytes = object.bytes;
                     orders.send(brief, Work::Object(object), bytes, place)

@@ -43,6 +43,7 @@ async fn names(desk: &Desk, prefix: &str, filter: &Filter, job: &ListJob) -> Res
             etag: None,
             modified_s: None,
             checksums: Vec::new(),
+            encrypted: false,
         });
         let mut entries: Vec<ObjectInfo> = page.objects.into_iter().chain(folders).collect();
         entries.sort_by(|a, b| a.key.cmp(&b.key));

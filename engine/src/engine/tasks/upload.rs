@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Given, attend, panicked, settle, unless};
 use crate::desk::Desk;
+use crate::digest::Checked;
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::SharedPace;
@@ -50,6 +51,7 @@ pub(in crate::engine) async fn upload(
         brief: Arc::new(upload::Brief {
             contact,
             if_exists: job.if_exists,
+            require_verified: job.require_verified,
             pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
             ledger: job.ledger.clone(),
         }),
@@ -232,8 +234,12 @@ impl Sender {
         let checks = &self.brief.contact.checks;
         let only_new = self.if_exists != IfExists::Overwrite;
         match upload::publish::in_parts(&self.desk, checks, &file, only_new, order).await {
-            Ok(verified) => {
-                self.orders.tally().done(bytes, verified);
+            Ok(confirmed) => {
+                let checked = Checked::confirmed(confirmed);
+                match upload::arrived(checked, self.brief.require_verified) {
+                    Ok(()) => self.orders.tally().done(bytes, checked),
+                    Err(error) => return self.orders.tally().failed(&name, &error),
+                }
                 file.tell(self.brief.ledger.as_deref());
             }
             // It came while the parts were sent.

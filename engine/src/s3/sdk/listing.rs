@@ -52,5 +52,6 @@ fn object(
         etag: listed.e_tag().map(str::to_owned),
         modified_s: listed.last_modified().map(aws_smithy_types::DateTime::secs),
         checksums: Vec::new(),
+        encrypted: false,
     })
 }
