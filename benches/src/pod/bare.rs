@@ -2,7 +2,9 @@
 //! stream and back, an echo, lines of a file as frames. tokio-tungstenite with
 //! its own settings, no flow of our own.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -11,6 +13,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, header};
 use osmo_protocol::logger::{ClientFrame, Line, LineType};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -29,6 +32,8 @@ pub(crate) struct Flags {
 enum What {
     /// A unix socket that gives back what it gets
     Echo { socket: PathBuf },
+    /// The same through a terminal, which echoes
+    Terminal { socket: PathBuf },
     /// A WebSocket and a unix socket
     ToUnix { url: String, token: String, socket: PathBuf },
     /// A WebSocket and a connection to a port
@@ -47,6 +52,7 @@ pub(crate) fn main(flags: &Flags) -> Result<()> {
     runtime.block_on(async {
         match &flags.what {
             What::Echo { socket } => echo(UnixListener::bind(socket)?).await,
+            What::Terminal { socket } => terminal(UnixListener::bind(socket)?).await,
             What::ToUnix { url, token, socket } => {
                 pump(dial(url, token).await?, UnixStream::connect(socket).await?).await
             }
@@ -82,6 +88,53 @@ async fn echo(listener: UnixListener) -> Result<()> {
         stream.write_all(&buffer[..count]).await?;
     }
     Ok(())
+}
+
+/// Bytes into a terminal whose echo goes back; nobody reads at its other end but
+/// a thread that throws away.
+async fn terminal(listener: UnixListener) -> Result<()> {
+    let (end, program) = open_terminal()?;
+    std::thread::spawn(move || {
+        let mut program = File::from(program);
+        let mut buffer = vec![0; READ_BYTES];
+        while let Ok(1..) = program.read(&mut buffer) {}
+    });
+    let screen = Receiver::from_owned_fd_unchecked(end.try_clone()?)?;
+    let mut keyboard = Sender::from_owned_fd_unchecked(end)?;
+    let (stream, _) = listener.accept().await?;
+    let (mut from, mut to) = stream.into_split();
+    let show = async {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            screen.readable().await?;
+            match screen.try_read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => to.write_all(&buffer[..count]).await?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    tokio::select! {
+        ended = tokio::io::copy(&mut from, &mut keyboard) => drop(ended?),
+        ended = show => ended?,
+    }
+    Ok(())
+}
+
+fn open_terminal() -> Result<(OwnedFd, OwnedFd)> {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let end = openpt(flags)?;
+    grantpt(&end)?;
+    unlockpt(&end)?;
+    let program = ioctl_tiocgptpeer(&end, flags)?;
+    let mut settings = tcgetattr(&program)?;
+    settings.local_modes.remove(LocalModes::ICANON | LocalModes::ISIG);
+    tcsetattr(&program, OptionalActions::Now, &settings)?;
+    rustix::io::ioctl_fionbio(&end, true)?;
+    Ok((end, program))
 }
 
 async fn pump<S: AsyncRead + AsyncWrite>(socket: Socket, stream: S) -> Result<()> {

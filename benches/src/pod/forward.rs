@@ -170,6 +170,8 @@ async fn many(count: u64, port: u16, pod: &Pod, tunnel: &Child) -> Result<Vec<Me
         open.push(stream);
     }
     let opened = begin.elapsed().as_secs_f64();
+    let pids = [pod.ctrl.id(), tunnel.id()].map(Option::unwrap_or_default);
+    let quiet = pids.map(resident_mib);
     let mut running = JoinSet::new();
     for (number, mut stream) in open.into_iter().enumerate() {
         running.spawn(async move {
@@ -187,13 +189,14 @@ async fn many(count: u64, port: u16, pod: &Pod, tunnel: &Child) -> Result<Vec<Me
         kept.push(ended??);
     }
     let all = begin.elapsed().as_secs_f64();
-    let pids = [pod.ctrl.id(), tunnel.id()].map(Option::unwrap_or_default);
     let title = format!("{count} connections at once");
     Ok(vec![
         Measure::one(&format!("{title}: asked for"), "s", opened),
         Measure::one(&format!("{title}: 64 KiB there and back on each"), "s", all),
-        Measure::one(&format!("{title}: osmo-ctrl"), "MiB", resident_mib(pids[0])),
-        Measure::one(&format!("{title}: osmo port-forward"), "MiB", resident_mib(pids[1])),
+        Measure::one(&format!("{title}: osmo-ctrl before they speak"), "MiB", quiet[0]),
+        Measure::one(&format!("{title}: osmo-ctrl after"), "MiB", resident_mib(pids[0])),
+        Measure::one(&format!("{title}: osmo port-forward before"), "MiB", quiet[1]),
+        Measure::one(&format!("{title}: osmo port-forward after"), "MiB", resident_mib(pids[1])),
     ])
 }
 

@@ -1,11 +1,13 @@
 //! A key, until its echo is there. Ours is the echo of a terminal in the task;
-//! bare is a socket that gives back what it gets, behind a relay.
+//! bare is a socket that gives back what it gets, behind a relay. A terminal costs
+//! two turns of the kernel's own threads, so a bare one stands beside both.
 
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use osmo_link::Socket;
 use osmo_protocol::router::{PairKind, Side};
+use tokio::process::{Child, Command};
 
 use super::Bench;
 use super::case::{Bar, Measure};
@@ -26,40 +28,61 @@ pub(super) async fn run(bench: &Bench) -> Result<Vec<Measure>> {
     let mut ours = pod.terminal(COMMAND).await?;
     shows(&mut ours, "ready").await?;
 
-    let ground = &pod.ground;
-    let socket = ground.path("echo.sock");
-    let exe = std::env::current_exe()?;
-    let bare = |words: &[&str]| {
-        let mut command = tokio::process::Command::new(&exe);
-        command.arg("bare").args(words).arg(&socket).kill_on_drop(true).spawn()
-    };
-    let _echo = bare(&["echo"])?;
-    until("the echo listens", || socket.exists()).await?;
-    let route = ground.route(PairKind::Exec);
-    let [url, token] = ground.bare_side(PairKind::Exec, Side::Backend, &route.key);
-    let _relay = bare(&["to-unix", &url, &token])?;
-    let mut plain = ground.user(PairKind::Exec, &route).await?;
-
+    let (_plain, mut plain) = bare(&pod.ground, "echo").await?;
+    let (_bare, mut bare) = bare(&pod.ground, "terminal").await?;
     let keys = bench.scaled(KEYS);
-    let turns = bench
-        .turns(async || echoes(&mut ours, keys).await, async || echoes(&mut plain, keys).await);
-    let (ours_us, bare_us) = turns.await?;
-    drop((ours, plain));
+    let mut times = [Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..=bench.rounds as usize {
+        // Whoever begins changes with the rounds; the first does not count.
+        for turn in 0..3 {
+            let who = (round + turn) % 3;
+            let socket = match who {
+                0 => &mut ours,
+                1 => &mut plain,
+                _ => &mut bare,
+            };
+            let found = echoes(socket, keys).await?;
+            if round > 0 {
+                times[who].push(found);
+            }
+        }
+    }
+    drop((ours, plain, bare));
     std::fs::write(over, "")?;
     pod.end().await?;
+    Ok(measures(&times))
+}
 
+fn measures(times: &[Vec<Vec<f64>>; 3]) -> Vec<Measure> {
     let mut measures = Vec::new();
     for (name, at) in [("p50", 50), ("p99", 99)] {
-        let take = |rounds: &[Vec<f64>]| -> Vec<f64> {
-            rounds.iter().map(|round| percentile(round, at)).collect()
-        };
-        let (ours, bare) = (take(&ours_us), take(&bare_us));
-        let ratio = Measure::ratio(&format!("echo of a key, {name}, beside bare"), &ours, &bare);
-        measures.push(ratio.bar(BAR));
-        measures.push(Measure::new(&format!("echo of a key, {name}"), "µs", ours));
-        measures.push(Measure::new(&format!("bare echo, {name}"), "µs", bare));
+        let [ours, plain, bare] = times
+            .each_ref()
+            .map(|rounds| rounds.iter().map(|round| percentile(round, at)).collect::<Vec<_>>());
+        let title = |what: &str| format!("echo of a key, {name}{what}");
+        measures.push(Measure::ratio(&title(", beside a bare echo"), &ours, &plain).bar(BAR));
+        let beside = ", beside a bare echo through a terminal";
+        measures.push(Measure::ratio(&title(beside), &ours, &bare));
+        measures.push(Measure::new(&title(""), "µs", ours));
+        measures.push(Measure::new(&title(", bare"), "µs", plain));
+        measures.push(Measure::new(&title(", bare, through a terminal"), "µs", bare));
     }
-    Ok(measures)
+    measures
+}
+
+/// Two bare programs behind a pair, and the user's side of it.
+async fn bare(ground: &Ground, what: &str) -> Result<([Child; 2], Socket)> {
+    let path = ground.path(what);
+    let route = ground.route(PairKind::Exec);
+    let [url, token] = ground.bare_side(PairKind::Exec, Side::Backend, &route.key);
+    let exe = std::env::current_exe()?;
+    let start = |words: &[&str]| {
+        Command::new(&exe).arg("bare").args(words).arg(&path).kill_on_drop(true).spawn()
+    };
+    let end = start(&[what])?;
+    until("the echo listens", || path.exists()).await?;
+    let relay = start(&["to-unix", &url, &token])?;
+    Ok(([end, relay], ground.user(PairKind::Exec, &route).await?))
 }
 
 /// Microseconds of each.

@@ -35,7 +35,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::{LinkError, Socket};
 
 /// Bytes of a message that is sent.
-pub const CHUNK_BYTES_MAX: usize = 32 << 10;
+pub const CHUNK_BYTES_MAX: usize = 16 << 10;
 /// Between two pings.
 pub const PING_EVERY: Duration = Duration::from_secs(20);
 /// A peer that answers no ping for so long is gone.
