@@ -37,6 +37,7 @@ mod link;
 mod listen;
 mod logger;
 mod logs;
+mod query;
 mod reply;
 mod router;
 mod store;

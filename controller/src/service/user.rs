@@ -132,15 +132,7 @@ fn push(key: &TaskKey, ledger: &mut Ledger, action: Action) -> Result<Value, Ref
 
 /// The workflow must be under way.
 fn open(workflow: &str, ledger: &Ledger) -> Result<(), Refusal> {
-    let Some(found) = ledger.workflows.get(workflow) else {
-        let message = format!("Workflow {workflow} is not found.");
-        return Err(Refusal {
-            status: StatusCode::BAD_REQUEST,
-            message,
-            error_code: "DATABASE",
-            workflow: None,
-        });
-    };
+    let found = ledger.workflows.get(workflow).ok_or_else(|| Refusal::unknown(workflow))?;
     let (status, message) = match found.status {
         WorkflowStatus::Running => return Ok(()),
         WorkflowStatus::Pending => {
@@ -208,7 +200,7 @@ fn not_a_port(name: &str, text: &str) -> Value {
     object!({"type": "value_error", "loc": ["query", name], "msg": problem, "input": text})
 }
 
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     message: String,
     error_code: &'static str,
@@ -216,11 +208,21 @@ struct Refusal {
 }
 
 impl Refusal {
+    /// There is no such workflow.
+    pub(super) fn unknown(workflow: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: format!("Workflow {workflow} is not found."),
+            error_code: "DATABASE",
+            workflow: None,
+        }
+    }
+
     fn user(status: StatusCode, message: String, workflow: Option<&str>) -> Self {
         Self { status, message, error_code: "USER", workflow: workflow.map(str::to_owned) }
     }
 
-    fn reply(self) -> Reply {
+    pub(super) fn reply(self) -> Reply {
         let body = object!({
             "message": self.message,
             "error_code": self.error_code,
