@@ -38,6 +38,7 @@ mod listen;
 mod logger;
 mod logs;
 mod query;
+mod refusal;
 mod reply;
 mod router;
 mod store;

@@ -123,7 +123,7 @@ enum Target {
     Logger(super::TaskKey),
     Pair(router::Dial),
     WebServer { key: String },
-    Browser { key: String, cookie: String, payload: serde_json::Value },
+    Browser { key: String, cookie: String, payload: browser::Payload },
 }
 
 impl Target {

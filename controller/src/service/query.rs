@@ -6,8 +6,8 @@
 
 use super::http::Call;
 use super::ledger::{Ledger, Task};
+use super::refusal::Refusal;
 use super::reply::{Reply, json};
-use super::user::Refusal;
 use super::{Shared, TaskStatus, TaskTimes, WorkflowStatus};
 use http::StatusCode;
 use jiff::Timestamp;

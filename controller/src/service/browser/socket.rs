@@ -2,7 +2,7 @@
 
 use super::super::Shared;
 use super::super::link::{Frame, Link, Out};
-use super::{EXPIRED, Unreachable, call_backend};
+use super::{EXPIRED, Payload, Unreachable, call_backend};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ pub(in super::super) async fn serve(
     browser: Link,
     key: &str,
     cookie: &str,
-    payload: serde_json::Value,
+    payload: Payload,
     shared: &Shared,
 ) {
     if !shared.pairs.is_alive(key) {
