@@ -69,7 +69,7 @@ pub(super) async fn answer(
     shared: Arc<Shared>,
     lifeline: Lifeline,
 ) -> Result<Reply, HangUp> {
-    if !shared.pairs.is_alive(key) {
+    if !shared.webservers.is_alive(key, &shared.config) {
         return Ok(bare(StatusCode::NOT_FOUND, EXPIRED));
     }
     let is_head = request.method() == Method::HEAD;
@@ -183,7 +183,7 @@ pub(super) async fn call_backend(
     let kind = if payload.is_some() { DialBackKind::Ws } else { DialBackKind::Tcp };
     let order = Order { key: &data_key, cookie, kind, payload };
     let order = serde_json::to_string(&order).unwrap_or_default();
-    let control = shared.pairs.control(key).ok_or(Unreachable::Gone)?;
+    let control = shared.webservers.control(key).ok_or(Unreachable::Gone)?;
     let called = async {
         control.send(Out::Text(order)).await.map_err(|_| Unreachable::Gone)?;
         other.await.map_err(|_| Unreachable::Gone)

@@ -15,7 +15,7 @@ pub(in super::super) async fn serve(
     payload: Payload,
     shared: &Shared,
 ) {
-    if !shared.pairs.is_alive(key) {
+    if !shared.webservers.is_alive(key, &shared.config) {
         return browser.close(4000, EXPIRED).await;
     }
     match call_backend(key, cookie, Some(payload), shared).await {
