@@ -206,6 +206,17 @@ async fn plugins_are_told() {
     service.stop().await;
 }
 
+/// The body is that of `router-version`; the core service answers with the same.
+#[tokio::test]
+async fn the_version_is_told_to_anybody() {
+    let service = start().await;
+    for head in ["GET /api/version", "GET /api/router/version"] {
+        let recorded = r#"{"major":"6","minor":"4","revision":"0","hash":""}"#;
+        assert_eq!(call(&service, head, None).await, (200, recorded.to_owned()), "{head}");
+    }
+    service.stop().await;
+}
+
 const CALLS: [&str; 8] = [
     "GET /api/workflow/again-2",
     "GET /api/workflow/again-2/logs",

@@ -88,7 +88,7 @@ async fn answer_service(
             "POST" | "GET" => token::answer(&call, &shared),
             _ => detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         },
-        ("GET", ["api", "router", "version"]) => {
+        ("GET", ["api", "version"] | ["api", "router", "version"]) => {
             json(StatusCode::OK, r#"{"major":"6","minor":"4","revision":"0","hash":""}"#)
         }
         ("GET", ["api", "router", "webserver", key]) => {

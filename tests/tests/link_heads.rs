@@ -1,6 +1,7 @@
-//! One trace through the processes of a pod: what comes in `TRACEPARENT` is the
-//! command's, stands on every call and dial of the service, and on no request to
-//! a store, which would not be signed as it is sent.
+//! What stands in the heads of the sidecar's calls and dials: the token, the
+//! action's cookie as it came, and the trace. What comes in `TRACEPARENT` is also
+//! the command's, and on no request to a store, which would not be signed as it
+//! is sent.
 
 #![allow(clippy::unwrap_used)]
 
@@ -121,7 +122,15 @@ impl Pod {
         self.folder.path().join(name)
     }
 
-    fn ctrl(&self) -> Child {
+    /// The head of the first request whose first line has `part`, once it is
+    /// whole.
+    fn head(&self, part: &str) -> Option<String> {
+        let heads = self.to_service.heads();
+        let head = heads.into_iter().find(|head| head.lines().next().unwrap().contains(part))?;
+        Some(head.split_once("\r\n\r\n")?.0.to_owned() + "\r\n")
+    }
+
+    fn ctrl(&self, more: &[&str]) -> Child {
         let port = self.to_service.address.port().to_string();
         let mut command = PROGRAMS.command(
             "osmo-ctrl",
@@ -139,7 +148,7 @@ impl Pod {
             command.arg(flag).arg(self.path(path));
         }
         command.args(["-inputs", "task:0,s3://bkt/in,", "-outputs", "task:s3://bkt/out"]);
-        command.args(["-port", &port]);
+        command.args(["-port", &port]).args(more);
         spawn(command)
     }
 
@@ -176,31 +185,37 @@ async fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     waited.await.unwrap_or_else(|_| panic!("{what}"))
 }
 
+/// As OSMO's router sets it, and as both sides send it.
+const COOKIE: &str =
+    r#"_osmo_router_affinity="1758d1c8a4c6b1e2"; Path=/; SameSite=Strict; Secure, other=1"#;
+
+fn forward(pod: &Pod) {
+    let (router_address, cookie) = (format!("ws://{}", pod.to_service.address), COOKIE.to_owned());
+    let route = Route { router_address, key: "PORTFORWARD-1".into(), cookie };
+    let action = Action::PortForward { route, task_port: 1, use_udp: false };
+    assert!(pod.service.push_action(&key(), action));
+}
+
+const TOKEN_CALL: &str = "/api/auth/jwt/refresh_token";
+const LOGGER: &str = "/api/logger/workflow/";
+const ROUTER: &str = "/api/router/portforward/";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_goes_through_the_pod_and_to_the_service() {
     let pod = Pod::new().await;
-    let (mut ctrl, mut exec) = (pod.ctrl(), pod.exec());
+    let (mut ctrl, mut exec) = (pod.ctrl(&[]), pod.exec());
     let said = until("the command's line", || {
         pod.service.logs(&key()).into_iter().find(|line| line.text.starts_with("trace "))
     });
     assert_eq!(said.await.text.as_ref(), format!("trace {TRACE}"));
-
-    let router_address = format!("ws://{}", pod.to_service.address);
-    let route = Route { router_address, key: "PORTFORWARD-1".into(), cookie: String::new() };
-    let action = Action::PortForward { route, task_port: 1, use_udp: false };
-    assert!(pod.service.push_action(&key(), action));
-    let heads = |path: &'static str| {
-        let heads = pod.to_service.heads();
-        heads.into_iter().find(|head| head.lines().next().unwrap().contains(path))
-    };
-    until("the router's dial", || heads("/api/router/portforward/")).await;
+    forward(&pod);
+    let dialled = until("the router's dial", || pod.head(ROUTER)).await;
     std::fs::write(pod.path("go"), "").unwrap();
     let ended = timeout(WATCHDOG, async { (ctrl.wait().await, exec.wait().await) }).await.unwrap();
     assert_eq!((ended.0.unwrap().code(), ended.1.unwrap().code()), (Some(0), Some(0)));
 
     let line = format!("\r\ntraceparent: {TRACE}\r\n");
-    for path in ["/api/auth/jwt/refresh_token", "/api/logger/workflow/", "/api/router/"] {
-        let head = heads(path).unwrap();
+    for head in [pod.head(TOKEN_CALL).unwrap(), pod.head(LOGGER).unwrap(), dialled] {
         assert_eq!(head.matches(&line).count(), 1, "{head}");
     }
     // Its store got the requests of a download and an upload, and no trace.
@@ -209,4 +224,44 @@ async fn a_trace_goes_through_the_pod_and_to_the_service() {
     assert!(requests.iter().any(|head| head.contains("GET ")));
     assert!(requests.iter().any(|head| head.contains("PUT ")));
     assert!(requests.iter().all(|head| !head.to_lowercase().contains("traceparent")));
+}
+
+/// The values of a header, named in any case of letters.
+fn values(head: &str, wanted: &str) -> Vec<String> {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let ours = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    ours.map(|(_, value)| value.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_and_the_cookie_stand_on_each_dial() {
+    for (flags, header, bearer) in
+        [(&[][..], "Authorization", true), (&["-tokenHeader", "x-osmo-auth"], "x-osmo-auth", false)]
+    {
+        let pod = Pod::new().await;
+        let (_ctrl, _exec) = (pod.ctrl(flags), pod.exec());
+        let call = until("the token call", || pod.head(TOKEN_CALL)).await;
+        assert!(call.starts_with(
+            "POST /api/auth/jwt/refresh_token?group_name=g&retry_id=0&task_name=t&workflow_id=wf-1 \
+             HTTP/1.1\r\n"
+        ));
+        assert_eq!(values(&call, "Content-Type"), ["application/json"]);
+        assert_eq!(values(&call, header), [""; 0], "the call needs no token");
+        forward(&pod);
+        for path in [LOGGER, ROUTER] {
+            let head = until("the dial", || pod.head(path)).await;
+            let [value] = values(&head, header).try_into().unwrap();
+            let token = value.strip_prefix("Bearer ").unwrap_or(&value);
+            assert_eq!(
+                (value.len() > token.len(), token.split('.').count()),
+                (bearer, 3),
+                "{head}"
+            );
+            for other in ["Authorization", "x-osmo-auth"].iter().filter(|other| **other != header) {
+                assert_eq!(values(&head, other), [""; 0], "{head}");
+            }
+        }
+        let dialled = until("the dial", || pod.head(ROUTER)).await;
+        assert_eq!(values(&dialled, "Cookie"), [COOKIE]);
+    }
 }
