@@ -37,12 +37,15 @@ mod link;
 mod listen;
 mod logger;
 mod logs;
+mod query;
+mod refusal;
 mod reply;
 mod router;
 mod store;
 mod task;
 mod token;
 mod user;
+mod webserver;
 
 pub use auth::Role;
 pub use config::{ServiceConfig, ServiceError, TokenApplication};
@@ -74,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) keys: auth::Keys,
     pub(crate) subscribers: Subscribers,
     pub(crate) pairs: router::Pairs,
+    pub(crate) webservers: webserver::Webservers,
     /// Who follows logs just now.
     pub(crate) readers: watch::Sender<usize>,
     ledger: Mutex<Ledger>,
@@ -103,6 +107,7 @@ impl LocalService {
             keys: auth::Keys::random(config.token_life),
             subscribers: Subscribers::default(),
             pairs: router::Pairs::default(),
+            webservers: webserver::Webservers::default(),
             readers: watch::Sender::new(0),
             ledger,
             config,
@@ -197,6 +202,7 @@ impl LocalService {
             listening.stop().await;
         }
         self.shared.pairs.clear();
+        self.shared.webservers.clear();
     }
 
     /// The service comes back on the same address.

@@ -57,13 +57,14 @@ struct Items {
 
 /// Lives a task's life; returns why it failed, if it did.
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
-    let console = Console::new(flags.events_json).in_trace(trace::from_environment());
+    let trace = trace::from_environment();
+    let console = Console::new(flags.events_json).in_trace(trace);
     let account = Account::new(console);
     let outbox = Arc::new(Outbox::new(flags.logs_buffer));
     let log = Log::new(&flags.task, Arc::clone(&outbox), console);
     // Without these nobody can be told.
-    let reach =
-        Address::of(&flags).and_then(|address| Ok((address, service::network(&flags, &log)?)));
+    let reach = Address::of(&flags)
+        .and_then(|address| Ok((address, service::network(&flags, trace, &log)?)));
     let (address, network) = match reach {
         Ok(reach) => reach,
         Err(failure) => {

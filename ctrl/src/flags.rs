@@ -167,6 +167,14 @@ fn minutes(count: u64) -> Duration {
     Duration::from_secs(count.saturating_mul(60))
 }
 
+/// A folder ends in a slash: the agent is told it as it stands.
+fn folder(mut path: String) -> PathBuf {
+    if !path.is_empty() && !path.ends_with('/') {
+        path.push('/');
+    }
+    path.into()
+}
+
 type F = Flags;
 
 fn path(name: &'static str, about: &'static str, set: fn(&mut F, String)) -> Flag<F> {
@@ -194,8 +202,8 @@ fn task_flags() -> Vec<Flag<F>> {
         path("logSource", "the task's name", |f, v| f.task = v),
         path("barrier", "barrier before the start", |f, v| f.barrier = v),
         path("socketPath", "where to listen for the agent", |f, v| f.socket = v.into()),
-        path("inputPath", "where inputs go", |f, v| f.input_folder = v.into()),
-        path("outputPath", "where outputs come from", |f, v| f.output_folder = v.into()),
+        path("inputPath", "where inputs go", |f, v| f.input_folder = folder(v)),
+        path("outputPath", "where outputs come from", |f, v| f.output_folder = folder(v)),
         path("userConfig", "the user's credentials", |f, v| f.user_config = v.into()),
         path("serviceConfig", "the workflow's credentials", |f, v| f.service_config = v.into()),
         path("metadataFile", "accepted and ignored", |f, v| f.metadata = v.into()),
@@ -279,22 +287,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::Flags;
-
-    #[test]
-    fn a_pod_s_own_command_line_is_understood() {
-        let line = "-socketPath /osmo/data/socket/data.sock -inputPath /osmo/data/input/ \
-            -outputPath /osmo/data/output/ -metadataFile /osmo/data/default_metadata.yaml \
-            -timeout 1440 -dataTimeout 10 -workflow wf-1 -groupName g -retryId 0 -logSource t \
-            -host osmo.example.com -port 443 -scheme wss -refreshToken /osmo/.refresh_token \
-            -refreshScheme https -barrier osmo-group-ready -inputs task:0,s3://bkt/wf-1/t0, \
-            -inputs url:1,s3://b/p,.*\\.txt -outputs url:s3://b/out, \
-            -userConfig /osmo/user_config.yaml -serviceConfig /osmo/service_config.yaml";
-        let flags = Flags::parse(line.split_whitespace()).unwrap();
-        assert_eq!(flags.inputs, ["task:0,s3://bkt/wf-1/t0,", "url:1,s3://b/p,.*\\.txt"]);
-        assert_eq!(flags.outputs, ["url:s3://b/out,"]);
-        assert_eq!((flags.link_timeout.as_secs(), flags.port), (86_400, 443));
-        assert_eq!((flags.task.as_str(), flags.scheme.as_str()), ("t", "wss"));
-    }
 
     #[test]
     fn small_periods_and_buffers_become_one() {

@@ -28,6 +28,7 @@ use osmo_protocol::logger::LineType;
 use crate::flags::Flags;
 use crate::lifecycle::Failure;
 use crate::logs::Log;
+use crate::trace::Trace;
 
 /// Where the service is and who we are to it.
 #[derive(Clone, Debug)]
@@ -79,8 +80,8 @@ impl Address {
     }
 }
 
-/// The way out, as the flags trust it.
-pub(crate) fn network(flags: &Flags, log: &Log) -> Result<Network, Failure> {
+/// The way out, as the flags trust it; calls and dials belong to the trace.
+pub(crate) fn network(flags: &Flags, trace: Option<Trace>, log: &Log) -> Result<Network, Failure> {
     if !flags.tls_verify {
         let line = "WARNING: -tlsVerify=false: the service's certificate is not checked, so \
                     anybody between here and there can read this task's token, lines and sessions";
@@ -88,7 +89,9 @@ pub(crate) fn network(flags: &Flags, log: &Log) -> Result<Network, Failure> {
         log.say(LineType::OsmoCtrl, line);
     }
     let trust = Trust { ca_file: flags.ca_file.clone(), verify: flags.tls_verify };
-    Network::open(trust).map_err(|error| Failure::new(ExitCode::InvalidInput, error.to_string()))
+    let network = Network::open(trust)
+        .map_err(|error| Failure::new(ExitCode::InvalidInput, error.to_string()))?;
+    Ok(network.carrying(trace.map(Trace::headers).unwrap_or_default()))
 }
 
 /// Waits between two attempts: at random in the upper half of 1, 2, 4 … 32 s.

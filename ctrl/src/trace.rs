@@ -3,10 +3,14 @@
 //!
 //! It comes in the environment's `TRACEPARENT`. The command gets it by
 //! inheritance, since the pod's template gives it to both containers; the
-//! sidecar's own events carry the trace and a new span for each phase.
+//! sidecar's own events carry the trace and a new span for each phase, its calls
+//! and dials of the service the task's position. Object stores are not told: what
+//! is not signed does not belong into a signed request.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::console::Console;
 
@@ -19,6 +23,7 @@ pub(crate) struct Trace {
 }
 
 const VARIABLE: &str = "TRACEPARENT";
+const HEADER: HeaderName = HeaderName::from_static("traceparent");
 
 /// The trace that the environment names; a bad one is told and ignored, since
 /// no task should fail for it.
@@ -54,6 +59,12 @@ impl Trace {
         // The standard library seeds each of these anew from the system.
         let random = std::hash::RandomState::new().build_hasher().finish();
         Self { span: random.max(1), ..self }
+    }
+
+    /// The header of a call that belongs to this position.
+    pub(crate) fn headers(self) -> HeaderMap {
+        let value = HeaderValue::from_str(&self.to_string());
+        value.map(|value| (HEADER, value)).into_iter().collect()
     }
 
     /// The trace's id, 32 hex digits.

@@ -1,10 +1,12 @@
 //! Folders, copies and links, each with the mode it must have.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use osmo_protocol::layout::MODE_PROGRAM;
 
 /// Sets `path`'s mode, whatever the umask made of it.
 pub(crate) fn mode(path: &Path, bits: u32) -> Result<()> {
@@ -12,18 +14,25 @@ pub(crate) fn mode(path: &Path, bits: u32) -> Result<()> {
         .with_context(|| format!("cannot set the mode of {} to {bits:04o}", path.display()))
 }
 
-/// A folder, its parents included; only the last one gets `bits`.
+/// A folder; parents that are missing are open to all, and no more.
 pub(crate) fn folder(path: &Path, bits: u32) -> Result<()> {
-    fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
-    mode(path, bits)
+    parents(path)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("cannot create {}", path.display()))
+        }
+        _ => mode(path, bits),
+    }
+}
+
+fn parents(path: &Path) -> Result<()> {
+    let missing = |parent: &&Path| !parent.as_os_str().is_empty() && !parent.exists();
+    path.parent().filter(missing).map_or(Ok(()), |parent| folder(parent, MODE_PROGRAM))
 }
 
 /// A copy of a file; the kernel shares the blocks where the volume can.
 pub(crate) fn file(from: &Path, to: &Path, bits: u32) -> Result<()> {
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create {}", parent.display()))?;
-    }
+    parents(to)?;
     fs::copy(from, to)
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     mode(to, bits)

@@ -2,7 +2,8 @@
 //! modes.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -25,23 +26,23 @@ fn image(root: &Path) {
     ] {
         fs::write(image.join(name), text).unwrap();
     }
-    std::os::unix::fs::symlink("osmo-cli", image.join("osmo_cli_onedir/osmo/osmo-cli/alias"))
-        .unwrap();
+    let client = image.join("osmo_cli_onedir/osmo/osmo-cli/osmo-cli");
+    fs::set_permissions(client, Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Runs the program as a pod would, under a umask that takes everything from
 /// others, so that a mode left to the umask shows.
 fn run(root: &Path, more: &str) -> Output {
-    let script = format!(
-        "umask 077; exec \"$0\" --data_location data --login_location login \
+    let script = script(env!("CARGO_BIN_EXE_osmo-init"), more);
+    Command::new("sh").args(["-c", &script]).current_dir(root).output().unwrap()
+}
+
+fn script(program: &str, more: &str) -> String {
+    format!(
+        "umask 077; exec {program} --data_location data --login_location login \
          --user_bin_location usr/bin --run_location run --binaries_location binaries \
          --image_location image {more}"
-    );
-    Command::new("sh")
-        .args(["-c", &script, env!("CARGO_BIN_EXE_osmo-init")])
-        .current_dir(root)
-        .output()
-        .unwrap()
+    )
 }
 
 /// Every path below `root` with mode and link target, as `find` tells it.
@@ -59,47 +60,109 @@ fn listing(root: &Path, places: &[&str]) -> Vec<String> {
     lines
 }
 
+/// OSMO's own program leaves these to its umask; ours lets every member of the
+/// pod put files there.
+const WIDER: [&str; 2] = ["login/ctrl", "login/user"];
+
+/// What OSMO's own program does not leave: the token, and what goes with rsync.
+const OURS: [&str; 3] =
+    ["444 f data/socket/handoff", "444 f usr/bin/LICENSE.rsync", "444 f usr/bin/NOTICE.rsync"];
+
+/// Row by row what OSMO's own program left of the same image, and no more than
+/// ours besides. The umask here takes everything from others, the one there did
+/// not: no mode is left to it.
 #[test]
-fn a_fresh_pod_gets_its_tree() {
+fn a_fresh_pod_gets_the_tree_of_osmo_s_own_program() {
     let root = TempDir::new().unwrap();
     image(root.path());
     fs::create_dir_all(root.path().join("data/lost+found")).unwrap();
     fs::create_dir_all(root.path().join("usr/bin")).unwrap();
     let output = run(root.path(), "--enable_rsync");
     assert!(output.status.success(), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
 
-    let found = listing(root.path(), &["data", "login", "run", "binaries", "usr/bin"]);
-    for line in [
-        "777 d data/benchmarks",
-        "777 d data/input",
-        "777 d data/output",
-        "777 d data/socket",
-        "444 f data/socket/handoff",
-        "777 d login/ctrl",
-        "777 d login/ctrl/config",
-        "777 f login/ctrl/config/login.yaml",
-        "777 d login/user",
-        "777 d login/user/config",
-        "777 f login/user/config/login.yaml",
-        "777 f login/user/config/config.yaml",
-        "777 d run/workspace",
-        "777 f binaries/osmo/osmo_ctrl",
-        "777 f binaries/osmo/osmo_exec",
-        "777 d usr/bin/osmo_cli",
-        "777 l usr/bin/osmo osmo_cli/osmo/osmo-cli/osmo-cli",
-        "777 l usr/bin/osmo_cli/osmo/osmo-cli/alias osmo-cli",
-        "755 f usr/bin/rsync",
-        "444 f usr/bin/LICENSE.rsync",
-        "444 f usr/bin/NOTICE.rsync",
-    ] {
-        assert!(found.iter().any(|have| have == line), "no `{line}` in {found:#?}");
-    }
+    let wider = |line: &str| match line.split(' ').nth(2) {
+        Some(path) if WIDER.contains(&path) => format!("777 d {path}"),
+        _ => line.to_owned(),
+    };
+    let mut wanted: Vec<String> = include_str!("recorded/tree.txt").lines().map(wider).collect();
+    wanted.extend(OURS.map(str::to_owned));
+    wanted.sort();
+    let mut found = listing(root.path(), &["data", "login", "run", "binaries", "usr/bin"]);
+    found.retain(|line| !line.ends_with("lost+found"));
+    assert_eq!(found, wanted);
+
     let read = |name: &str| fs::read_to_string(root.path().join(name)).unwrap();
     assert_eq!(read("binaries/osmo/osmo_ctrl"), "ctrl");
+    assert_eq!(read("binaries/osmo/osmo_exec"), "exec");
+    assert_eq!(read("usr/bin/rsync"), "rsync");
+    assert_eq!(read("login/ctrl/config/login.yaml"), "url: x");
+    assert_eq!(read("login/user/config/login.yaml"), "url: x");
     assert_eq!(read("login/user/config/config.yaml"), "auth: y");
     assert_eq!(read("usr/bin/osmo"), "client");
     assert_eq!(read("usr/bin/osmo_cli/osmo/autocomplete.bash"), "complete");
+}
+
+/// The image runs as uid 1001 on volumes of root's, and the pod's containers as
+/// anyone: another user fills every folder, and runs every program.
+#[test]
+fn any_user_of_the_pod_can_use_the_tree() {
+    if !is_root() {
+        return skip("only root can be several users");
+    }
+    let root = TempDir::new().unwrap();
+    image(root.path());
+    for place in [".", "data", "login", "usr", "usr/bin", "run", "binaries"] {
+        fs::create_dir_all(root.path().join(place)).unwrap();
+        fs::set_permissions(root.path().join(place), Permissions::from_mode(0o777)).unwrap();
+    }
+    for (name, script) in [("rsync", "#!/bin/sh\n"), ("osmo_exec", "#!/bin/sh\n")] {
+        fs::write(root.path().join("image").join(name), script).unwrap();
+    }
+    let program = root.path().join("osmo-init");
+    fs::copy(env!("CARGO_BIN_EXE_osmo-init"), &program).unwrap();
+    let output = as_user(1001, root.path(), &script(program.to_str().unwrap(), "--enable_rsync"));
+    assert!(output.status.success(), "{output:?}");
+    let owners = Command::new("find")
+        .args(["data", "login", "run", "binaries", "usr/bin", "-mindepth", "1"])
+        .args(["-not", "-uid", "1001"])
+        .current_dir(root.path())
+        .output()
+        .unwrap();
+    assert_eq!((owners.status.success(), owners.stdout.len()), (true, 0), "{owners:?}");
+    let everywhere = "set -e
+        for folder in data/benchmarks data/input data/output data/socket run/workspace \
+            login/ctrl/config login/user/config usr/bin/osmo_cli; do echo x >$folder/mine; done
+        for file in login/ctrl/config/login.yaml login/user/config/login.yaml \
+            login/user/config/config.yaml; do echo x >>$file; done
+        cat data/socket/handoff usr/bin/osmo usr/bin/osmo_cli/osmo/autocomplete.bash >/dev/null
+        usr/bin/rsync; binaries/osmo/osmo_exec";
+    let output = as_user(2002, root.path(), everywhere);
+    assert!(output.status.success(), "{output:?}");
+    // The real program, which a pod runs under its own name, is nobody else's.
+    let output = as_user(2002, root.path(), "echo x >>usr/bin/rsync");
+    assert!(!output.status.success(), "{output:?}");
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout == b"0\n"
+}
+
+fn as_user(id: u32, folder: &Path, script: &str) -> Output {
+    let (user, group) = (format!("--reuid={id}"), format!("--regid={id}"));
+    Command::new("setpriv")
+        .args([&user, &group, "--clear-groups", "sh", "-c", script])
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+/// Says why a test cannot run here; fails instead where none may be skipped.
+#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn skip(reason: &str) {
+    assert!(std::env::var_os("OSMO_TEST_STRICT").is_none(), "skipped: {reason}");
+    eprintln!("skipped: {reason}");
 }
 
 #[test]
@@ -135,9 +198,26 @@ fn one_program_serves_as_the_client() {
     fs::write(root.path().join("image/osmo"), "slim").unwrap();
     assert!(run(root.path(), "").status.success());
     assert_eq!(fs::read_to_string(root.path().join("usr/bin/osmo")).unwrap(), "slim");
+    let wanted = [
+        "755 d usr/bin/osmo_cli/osmo",
+        "755 d usr/bin/osmo_cli/osmo/osmo-cli",
+        "755 f usr/bin/osmo_cli/osmo/osmo-cli/osmo-cli",
+        "777 d usr/bin/osmo_cli",
+        "777 l usr/bin/osmo osmo_cli/osmo/osmo-cli/osmo-cli",
+    ];
+    assert_eq!(listing(root.path(), &["usr/bin"]), wanted);
+}
+
+#[test]
+fn links_within_the_client_stay_links() {
+    let root = TempDir::new().unwrap();
+    image(root.path());
+    let alias = root.path().join("image/osmo_cli_onedir/osmo/osmo-cli/alias");
+    std::os::unix::fs::symlink("osmo-cli", alias).unwrap();
+    assert!(run(root.path(), "").status.success());
     let found = listing(root.path(), &["usr/bin"]);
-    assert!(found.contains(&"755 f usr/bin/osmo_cli/osmo/osmo-cli/osmo-cli".to_owned()));
-    assert!(!found.iter().any(|line| line.contains("rsync")));
+    let link = "777 l usr/bin/osmo_cli/osmo/osmo-cli/alias osmo-cli";
+    assert!(found.iter().any(|line| line == link), "{found:#?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use osmo_controller::service::TaskStatus;
+use osmo_controller::service::{TaskIdentity, TaskStatus};
 use osmo_link::Socket;
 use osmo_protocol::logger::Action;
 use osmo_protocol::router::PairKind;
@@ -234,6 +234,28 @@ async fn without_a_terminal_stdin_is_typed_and_ends_with_its_key() {
         let output = output(child).await;
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"a\r\n\x00b"[..]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_task_the_lead_is_meant() {
+    let mut sidecar = Sidecar::start().await;
+    let identity = |task: &str, lead| TaskIdentity {
+        workflow: "wf-1".into(),
+        group: "g".into(),
+        task: task.into(),
+        retry: 0,
+        lead,
+    };
+    sidecar.service.add_task(identity("a-member", false));
+    let folder = TempDir::new().unwrap();
+    let child = piped(&sidecar, &folder, &["wf-1"]);
+    // Only t1, the lead, is played here.
+    let (mut pair, _) = begin(&mut sidecar, "/bin/bash").await;
+    drop(pair.close(None).await);
+    assert_eq!(output(child).await.status.code(), Some(0));
+    let told = output(piped(&sidecar, &TempDir::new().unwrap(), &["nope"])).await;
+    assert_eq!(told.status.code(), Some(255));
+    assert!(said(&told).contains("Workflow nope is not found"), "{}", said(&told));
 }
 
 // Far more than all buffers between hold, both ways at once.

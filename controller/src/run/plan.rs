@@ -13,7 +13,7 @@ use crate::workflow::tokens::{self, TokenTable};
 
 /// Variables of the host that a command sees; the rest stays outside, so that
 /// runs repeat.
-const HOST_VARIABLES: [&str; 4] = ["PATH", "HOME", "TERM", "LANG"];
+const HOST_VARIABLES: [&str; 5] = ["PATH", "HOME", "TERM", "LANG", "TRACEPARENT"];
 
 /// What is the same for every task of a run.
 #[derive(Debug)]

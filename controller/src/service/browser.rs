@@ -36,7 +36,8 @@ use head::Head;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use osmo_protocol::router::Side;
+use osmo_protocol::router::{DialBackKind, Side};
+use serde::{Serialize, Serializer};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ pub(super) async fn answer(
     shared: Arc<Shared>,
     lifeline: Lifeline,
 ) -> Result<Reply, HangUp> {
-    if !shared.pairs.is_alive(key) {
+    if !shared.webservers.is_alive(key, &shared.config) {
         return Ok(bare(StatusCode::NOT_FOUND, EXPIRED));
     }
     let is_head = request.method() == Method::HEAD;
@@ -138,6 +139,30 @@ fn stream(
     reply
 }
 
+/// [`osmo_protocol::router::DialBack`] as the router writes it: headers in the
+/// browser's order.
+#[derive(Serialize)]
+struct Order<'a> {
+    key: &'a str,
+    cookie: &'a str,
+    #[serde(rename = "type")]
+    kind: DialBackKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Payload>,
+}
+
+/// Path and headers of a browser's WebSocket.
+#[derive(Serialize)]
+pub(super) struct Payload {
+    path: String,
+    #[serde(serialize_with = "object")]
+    headers: Vec<(String, String)>,
+}
+
+fn object<S: Serializer>(pairs: &[(String, String)], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+}
+
 /// Why no data connection came.
 pub(super) enum Unreachable {
     /// The sidecar has left.
@@ -150,19 +175,17 @@ pub(super) enum Unreachable {
 pub(super) async fn call_backend(
     key: &str,
     cookie: &str,
-    socket: Option<serde_json::Value>,
+    payload: Option<Payload>,
     shared: &Shared,
 ) -> Result<Link, Unreachable> {
     let data_key = format!("PORTFORWARD-{}", uuid::Uuid::new_v4().simple());
     let (seat, other) = shared.pairs.expect(Side::Client, &data_key);
-    let mut order = serde_json::json!({ "key": data_key, "cookie": cookie, "type": "tcp" });
-    if let Some(payload) = socket {
-        order["type"] = "ws".into();
-        order["payload"] = payload;
-    }
-    let control = shared.pairs.control(key).ok_or(Unreachable::Gone)?;
+    let kind = if payload.is_some() { DialBackKind::Ws } else { DialBackKind::Tcp };
+    let order = Order { key: &data_key, cookie, kind, payload };
+    let order = serde_json::to_string(&order).unwrap_or_default();
+    let control = shared.webservers.control(key).ok_or(Unreachable::Gone)?;
     let called = async {
-        control.send(Out::Text(order.to_string())).await.map_err(|_| Unreachable::Gone)?;
+        control.send(Out::Text(order)).await.map_err(|_| Unreachable::Gone)?;
         other.await.map_err(|_| Unreachable::Gone)
     };
     let came = tokio::time::timeout(shared.config.pair_wait, called).await;
@@ -179,7 +202,7 @@ pub(super) fn sticky(headers: &HeaderMap) -> String {
 }
 
 /// What the sidecar needs to open a WebSocket like the browser's.
-pub(super) fn payload(request: &Request<Incoming>, strict: bool) -> serde_json::Value {
+pub(super) fn payload(request: &Request<Incoming>, strict: bool) -> Payload {
     const HOP: [&str; 5] = [
         "connection",
         "upgrade",
@@ -187,14 +210,14 @@ pub(super) fn payload(request: &Request<Incoming>, strict: bool) -> serde_json::
         "sec-websocket-version",
         "sec-websocket-extensions",
     ];
-    let headers = request.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str()));
-    let headers: serde_json::Map<_, _> = headers
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value.into())
-        })
-        .collect();
-    serde_json::json!({ "path": head::target(request.uri(), strict), "headers": headers })
+    let headers = request.headers();
+    let told = headers.keys().filter(|name| !HOP.contains(&name.as_str())).map(|name| {
+        // Of one that is repeated the last counts.
+        let value = headers.get_all(name).iter().next_back().map(|value| value.as_bytes());
+        let value = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    Payload { path: head::target(request.uri(), strict), headers: told.collect() }
 }
 
 fn failure() -> Reply {

@@ -21,8 +21,15 @@ pub struct ServiceConfig {
     pub ping_every: Duration,
     /// A ping unanswered for this long ends the connection with 1011.
     pub pong_wait: Duration,
+    /// How long a peer may take to send the head of a request, and then the
+    /// body of a call.
+    pub request_wait: Duration,
     /// How long one side of a router pair waits for the other.
     pub pair_wait: Duration,
+    /// How long a webserver's key is kept at least.
+    pub webserver_kept: Duration,
+    /// Then it goes when no browser has asked for so long.
+    pub webserver_idle: Duration,
     /// A longer WebSocket message ends its connection with 1009.
     pub message_bytes_max: usize,
     /// Lines kept per workflow; the oldest go first.
@@ -45,7 +52,10 @@ impl Default for ServiceConfig {
             strict: true,
             ping_every: Duration::from_secs(20),
             pong_wait: Duration::from_secs(20),
+            request_wait: Duration::from_secs(30),
             pair_wait: Duration::from_secs(60),
+            webserver_kept: Duration::from_secs(3600),
+            webserver_idle: Duration::from_secs(1800),
             message_bytes_max: 16 << 20,
             workflow_lines_max: 10_000,
             task_lines_max: 1_000,

@@ -5,7 +5,7 @@ use super::browser::{self, HangUp};
 use super::link::Link;
 use super::listen::Lifeline;
 use super::reply::{Reply, detail, empty, json};
-use super::{Shared, logger, logs, router, token, user};
+use super::{Shared, logger, logs, query, router, token, user, webserver};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -15,14 +15,10 @@ use osmo_protocol::router::Side;
 use osmo_protocol::token::REFRESH_PATH;
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// A longer request body is refused.
 const BODY_BYTES_MAX: usize = 64 << 10;
-
-/// A peer must send its request body within this time.
-const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// The parts of a request that an answer depends on.
 pub(crate) struct Call {
@@ -80,7 +76,7 @@ async fn answer_service(
     }
     let method = request.method().clone();
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
-    let body = match tokio::time::timeout(BODY_WAIT, body).await {
+    let body = match tokio::time::timeout(shared.config.request_wait, body).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return empty(StatusCode::PAYLOAD_TOO_LARGE),
         Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
@@ -92,14 +88,23 @@ async fn answer_service(
             "POST" | "GET" => token::answer(&call, &shared),
             _ => detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         },
-        ("GET", ["api", "router", "version"]) => {
+        ("GET", ["api", "version"] | ["api", "router", "version"]) => {
             json(StatusCode::OK, r#"{"major":"6","minor":"4","revision":"0","hash":""}"#)
         }
         ("GET", ["api", "router", "webserver", key]) => {
-            json(StatusCode::OK, if shared.pairs.is_alive(key) { "true" } else { "false" })
+            let alive = shared.webservers.is_alive(key, &shared.config);
+            json(StatusCode::OK, if alive { "true" } else { "false" })
         }
         ("GET", ["api", "workflow", workflow, "logs"]) => match allow(Role::User) {
             Ok(()) => logs::answer(&call, workflow, &shared, lifeline),
+            Err(status) => empty(status),
+        },
+        ("GET", ["api", "workflow", workflow]) => match allow(Role::User) {
+            Ok(()) => query::workflow(&call, workflow, &shared),
+            Err(status) => empty(status),
+        },
+        ("GET", ["api", "plugins", "configs"]) => match allow(Role::User) {
+            Ok(()) => query::plugins(),
             Err(status) => empty(status),
         },
         ("POST", ["api", "workflow", workflow, what @ ..]) => match allow(Role::User) {
@@ -115,7 +120,7 @@ enum Target {
     Logger(super::TaskKey),
     Pair(router::Dial),
     WebServer { key: String },
-    Browser { key: String, cookie: String, payload: serde_json::Value },
+    Browser { key: String, cookie: String, payload: browser::Payload },
 }
 
 impl Target {
@@ -183,7 +188,7 @@ fn upgrade(
     let (link, queues) = Link::new();
     // A browser may ask as soon as the sidecar has its 101.
     if let Target::WebServer { key } = &target {
-        shared.pairs.register(key, link.outbound.clone());
+        shared.webservers.register(key, link.outbound.clone());
     }
     tokio::spawn(lifeline.guard(async move {
         let Ok(upgraded) = upgraded.await else { return };
@@ -192,8 +197,7 @@ fn upgrade(
             match target {
                 Target::Logger(task) => logger::serve(link, task, &shared).await,
                 Target::Pair(dial) => router::serve(link, dial, &shared).await,
-                // Nothing that it says is heard.
-                Target::WebServer { .. } => drop(link),
+                Target::WebServer { key } => webserver::serve(link, &key, &shared).await,
                 Target::Browser { key, cookie, payload } => {
                     browser::serve_socket(link, &key, &cookie, payload, &shared).await;
                 }

@@ -6,7 +6,7 @@
 use super::auth;
 use super::config::ServiceConfig;
 use super::store::{LogEntry, LogStream, TaskIo, TaskTimes};
-use super::task::{TaskIdentity, TaskKey, TaskStatus, WorkflowStatus};
+use super::task::{Life, TaskIdentity, TaskKey, TaskStatus, WorkflowStatus};
 use osmo_protocol::logger::Action;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::SystemTime;
@@ -39,6 +39,7 @@ pub(crate) struct Task {
     pub(crate) identity: TaskIdentity,
     pub(crate) refresh_token: String,
     pub(crate) status: TaskStatus,
+    pub(crate) life: Life,
     secrets: Vec<String>,
     logs: LogStream,
     actions: VecDeque<Queued>,
@@ -49,6 +50,7 @@ pub(crate) struct Task {
 
 pub(crate) struct Workflow {
     pub(crate) status: WorkflowStatus,
+    pub(crate) life: Life,
     logs: LogStream,
     task_io: VecDeque<TaskIo>,
     barriers: BTreeMap<(String, String), BTreeSet<TaskKey>>,
@@ -70,6 +72,7 @@ impl Ledger {
         let (lines, bytes) = (self.workflow_lines_max, self.log_bytes_max);
         self.workflows.entry(identity.workflow.clone()).or_insert_with(|| Workflow {
             status: WorkflowStatus::default(),
+            life: Life::begin(),
             logs: LogStream::new(lines, lines / 10, bytes),
             task_io: VecDeque::new(),
             barriers: BTreeMap::new(),
@@ -79,6 +82,7 @@ impl Ledger {
             identity,
             refresh_token: auth::refresh_token(),
             status: TaskStatus::Running,
+            life: Life::begin(),
             secrets: Vec::new(),
             logs: LogStream::new(lines, lines / 10, bytes),
             actions: VecDeque::new(),
@@ -100,6 +104,9 @@ impl Ledger {
     pub fn set_status(&mut self, task: &TaskKey, status: TaskStatus) {
         if let Some(task) = self.tasks.get_mut(task) {
             task.status = status;
+            if status.is_finished() {
+                task.life.end();
+            }
         }
         self.changed.send_replace(());
     }
@@ -108,6 +115,9 @@ impl Ledger {
     pub fn set_workflow_status(&mut self, workflow: &str, status: WorkflowStatus) {
         if let Some(workflow) = self.workflows.get_mut(workflow) {
             workflow.status = status;
+            if status == WorkflowStatus::Completed {
+                workflow.life.end();
+            }
         }
         self.changed.send_replace(());
     }

@@ -14,8 +14,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Pause after a failed accept (out of descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A peer must send its request head within this time.
-const HEAD_WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServiceError> {
     let fail = |source| ServiceError::Bind { address, source };
@@ -107,7 +105,7 @@ async fn accept(
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>, lifeline: Lifeline) {
     let _ = stream.set_nodelay(true);
-    let for_upgrade = lifeline.clone();
+    let (for_upgrade, head_wait) = (lifeline.clone(), shared.config.request_wait);
     let service = service_fn(move |request| {
         let (shared, lifeline) = (Arc::clone(&shared), for_upgrade.clone());
         async move {
@@ -117,7 +115,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, lifeline: Lifeline) {
     });
     let connection = http1::Builder::new()
         .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
+        .header_read_timeout(head_wait)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     lifeline

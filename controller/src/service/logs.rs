@@ -11,13 +11,13 @@
 
 use super::http::Call;
 use super::listen::Lifeline;
-use super::reply::{Cut, Reply, detail, json, pieces};
+use super::refusal::{Field, Refusal, unprocessable};
+use super::reply::{Cut, Reply, pieces};
 use super::store::LogEntry;
 use super::{Shared, TaskKey};
 use bytes::Bytes;
 use fancy_regex::Regex;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json as object;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -69,9 +69,12 @@ impl Question {
     fn read(call: &Call, workflow: &str, shared: &Shared) -> Result<Self, Box<Reply>> {
         let ledger = shared.ledger();
         if !ledger.workflows.contains_key(workflow) {
-            return Err(refusal(&format!("Workflow {workflow} is not found."), "DATABASE", None));
+            return Err(Box::new(Refusal::unknown(workflow).reply()));
         }
-        let user = |message: &str| refusal(message, "USER", Some(workflow));
+        let user = |message: &str| {
+            let message = message.to_owned();
+            Box::new(Refusal::user(StatusCode::BAD_REQUEST, message, Some(workflow)).reply())
+        };
         let retry = call.parameter("retry_id").map(|text| number("retry_id", text)).transpose()?;
         let task = call.parameter("task_name").map(|name| {
             let mut keys = ledger.tasks.keys().rev();
@@ -164,16 +167,5 @@ fn write(out: &mut String, entry: &LogEntry) {
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Box<Reply>> {
-    text.parse().map_err(|_| {
-        let problem = "Input should be a valid integer, unable to parse string as an integer";
-        let field = object!({
-            "type": "int_parsing", "loc": ["query", name], "msg": problem, "input": text,
-        });
-        Box::new(detail(StatusCode::UNPROCESSABLE_ENTITY, [field]))
-    })
-}
-
-fn refusal(message: &str, code: &str, workflow: Option<&str>) -> Box<Reply> {
-    let body = object!({"message": message, "error_code": code, "workflow_id": workflow});
-    Box::new(json(StatusCode::BAD_REQUEST, body.to_string()))
+    text.parse().map_err(|_| Box::new(unprocessable(&[Field::no_integer(name, text)])))
 }

@@ -90,7 +90,8 @@ pub(crate) fn bare(status: StatusCode, body: &'static str) -> Reply {
 
 /// `{"detail": …}`, as the real service words what its framework refuses.
 pub(crate) fn detail(status: StatusCode, detail: impl serde::Serialize) -> Reply {
-    json(status, serde_json::json!({ "detail": detail }).to_string())
+    let detail = serde_json::to_string(&detail).unwrap_or_default();
+    json(status, format!("{{\"detail\":{detail}}}"))
 }
 
 pub(crate) fn empty(status: StatusCode) -> Reply {

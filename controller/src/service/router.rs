@@ -16,13 +16,11 @@
 use super::Shared;
 use super::link::{Frame, Link, Out};
 use osmo_protocol::router::Side;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Webserver keys remembered as alive.
-const ALIVE_MAX: usize = 1024;
 /// Longest wait that a client may ask for, seconds.
 const WAIT_S_MAX: u64 = 86_400;
 
@@ -42,8 +40,6 @@ pub(crate) struct Pairs(Mutex<Table>);
 struct Table {
     entries: HashMap<String, Entry>,
     last_id: u64,
-    /// Where a browser's requests are told, by key in small letters.
-    webservers: BTreeMap<String, mpsc::Sender<Out>>,
 }
 
 struct Entry {
@@ -72,26 +68,6 @@ impl Pairs {
     /// A restart forgets every key.
     pub(crate) fn clear(&self) {
         *self.table() = Table::default();
-    }
-
-    /// Whether a webserver was registered under the key, in any case of
-    /// letters. It stays so after the backend has left.
-    pub(crate) fn is_alive(&self, key: &str) -> bool {
-        self.table().webservers.contains_key(&key.to_lowercase())
-    }
-
-    /// The control socket under a webserver's key; it may have left.
-    pub(crate) fn control(&self, key: &str) -> Option<mpsc::Sender<Out>> {
-        self.table().webservers.get(&key.to_lowercase()).cloned()
-    }
-
-    /// The latest control socket under a key counts.
-    pub(crate) fn register(&self, key: &str, control: mpsc::Sender<Out>) {
-        let mut table = self.table();
-        if table.webservers.len() >= ALIVE_MAX {
-            table.webservers.pop_first();
-        }
-        table.webservers.insert(key.to_lowercase(), control);
     }
 
     /// Takes a place under a fresh key; who dials on the other side comes

@@ -1,5 +1,7 @@
 //! Names and states of tasks, as the service's database knows them.
 
+use jiff::Timestamp;
+
 /// One attempt of one task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKey {
@@ -55,6 +57,20 @@ pub enum TaskStatus {
 }
 
 impl TaskStatus {
+    /// As the service writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Waiting => "WAITING",
+            Self::Scheduling => "SCHEDULING",
+            Self::Initializing => "INITIALIZING",
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::FailedCanceled => "FAILED_CANCELED",
+        }
+    }
+
     /// No token any more, and not counted by a barrier.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::FailedCanceled)
@@ -71,4 +87,26 @@ pub enum WorkflowStatus {
     Running,
     /// Over.
     Completed,
+}
+
+/// What tells one run of a workflow or task from others.
+#[derive(Debug)]
+pub(crate) struct Life {
+    /// 32 hexadecimal digits.
+    pub(crate) uuid: String,
+    /// When it was made known.
+    pub(crate) began: Timestamp,
+    /// When it was first said to be over.
+    pub(crate) ended: Option<Timestamp>,
+}
+
+impl Life {
+    pub(crate) fn begin() -> Self {
+        let uuid = uuid::Uuid::new_v4().simple().to_string();
+        Self { uuid, began: Timestamp::now(), ended: None }
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.ended.get_or_insert_with(Timestamp::now);
+    }
 }

@@ -3,32 +3,41 @@
 use super::auth::Role;
 use super::config::TokenApplication;
 use super::http::Call;
+use super::refusal::{self, Field, unprocessable};
 use super::reply::{Reply, detail, json, text};
 use super::{Shared, TaskKey, TaskStatus};
 use http::{Method, StatusCode};
 use osmo_protocol::token::{REFRESH_TOKEN_LEN, TokenRequest};
-use serde_json::{Value, json as object};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// An answer without a reason is a success.
+#[derive(Default, Serialize)]
+struct Answer {
+    token: Option<String>,
+    expires_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
 
 pub(crate) fn answer(call: &Call, shared: &Shared) -> Reply {
     let asked = match Asked::read(call) {
         Ok(asked) => asked,
-        Err(missing) => return detail(StatusCode::UNPROCESSABLE_ENTITY, missing),
+        Err(missing) => return unprocessable(&missing),
     };
     match judge(&asked, shared) {
         Ok(()) => {
             let (token, expires_at) = shared.keys.issue(Role::Sidecar);
-            json(StatusCode::OK, object!({"token": token, "expires_at": expires_at}).to_string())
+            let answer = Answer { token: Some(token), expires_at: Some(expires_at), error: None };
+            json(StatusCode::OK, serde_json::to_string(&answer).unwrap_or_default())
         }
-        Err(Refusal::State(error)) => detail(
-            StatusCode::BAD_REQUEST,
-            object!({"token": null, "expires_at": null, "error": error}),
-        ),
+        Err(Refusal::State(error)) => {
+            detail(StatusCode::BAD_REQUEST, Answer { error: Some(error), ..Answer::default() })
+        }
         Err(Refusal::Wrong(message)) => match shared.config.token_application {
-            TokenApplication::Core => json(
-                StatusCode::BAD_REQUEST,
-                object!({"message": message, "error_code": "USER", "workflow_id": null})
-                    .to_string(),
-            ),
+            TokenApplication::Core => {
+                refusal::Refusal::user(StatusCode::BAD_REQUEST, message, None).reply()
+            }
             TokenApplication::Logger => {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
@@ -48,12 +57,12 @@ enum Refusal {
 }
 
 impl Asked {
-    fn read(call: &Call) -> Result<Self, Vec<Value>> {
+    fn read(call: &Call) -> Result<Self, Vec<Field>> {
         let mut missing = Vec::new();
         let mut parameter = |name: &str| match call.parameter(name) {
             Some(value) => value.to_owned(),
             None => {
-                missing.push(field("missing", &["query", name], "Field required", Value::Null));
+                missing.push(Field::missing(&["query", name]));
                 String::new()
             }
         };
@@ -64,8 +73,7 @@ impl Asked {
         let retry = call.parameter("retry_id").unwrap_or("0");
         let number = retry.parse();
         if number.is_err() {
-            let problem = "Input should be a valid integer, unable to parse string as an integer";
-            missing.push(field("int_parsing", &["query", "retry_id"], problem, retry.into()));
+            missing.push(Field::no_integer("retry_id", retry));
         }
         let token = by_query.map_or_else(|| body_token(&call.body), Ok);
         match (token, number) {
@@ -80,27 +88,23 @@ impl Asked {
     }
 }
 
-fn body_token(body: &[u8]) -> Result<String, Value> {
+fn body_token(body: &[u8]) -> Result<String, Field> {
     if body.is_empty() {
-        return Err(field("missing", &["body"], "Field required", Value::Null));
+        return Err(Field::missing(&["body"]));
     }
     if let Ok(request) = serde_json::from_slice::<TokenRequest>(body) {
         return Ok(request.token);
     }
     match serde_json::from_slice::<Value>(body) {
         Ok(sent) if sent.get("token").is_none() => {
-            Err(field("missing", &["body", "token"], "Field required", sent))
+            Err(Field::new("missing", &["body", "token"], "Field required", sent))
         }
         Ok(sent) => {
             let problem = "Input should be a valid string";
-            Err(field("string_type", &["body", "token"], problem, sent["token"].clone()))
+            Err(Field::new("string_type", &["body", "token"], problem, sent["token"].clone()))
         }
-        Err(_) => Err(field("json_invalid", &["body"], "JSON decode error", object!({}))),
+        Err(_) => Err(Field::new("json_invalid", &["body"], "JSON decode error", Map::new())),
     }
-}
-
-fn field(kind: &str, at: &[&str], problem: &str, input: Value) -> Value {
-    object!({"type": kind, "loc": at, "msg": problem, "input": input})
 }
 
 fn judge(asked: &Asked, shared: &Shared) -> Result<(), Refusal> {

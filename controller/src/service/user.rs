@@ -5,11 +5,13 @@
 
 use super::http::Call;
 use super::ledger::Ledger;
+use super::refusal::{Field, Refusal, unprocessable};
 use super::reply::{Reply, detail, json};
 use super::{Shared, TaskKey, TaskStatus, WorkflowStatus};
 use http::StatusCode;
 use osmo_protocol::logger::{Action, Route};
-use serde_json::{Value, json as object};
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Ports that one call may ask for.
 const PORTS_MAX: usize = 1000;
@@ -18,14 +20,23 @@ pub(crate) fn answer(call: &Call, workflow: &str, what: &[&str], shared: &Shared
     let order = match Order::read(call, what) {
         Ok(Some(order)) => order,
         Ok(None) => return detail(StatusCode::NOT_FOUND, "Not Found"),
-        Err(missing) => return detail(StatusCode::UNPROCESSABLE_ENTITY, [missing]),
+        Err(missing) => return unprocessable(&[missing]),
     };
     let address = format!("ws://{}", shared.address);
     let mut ledger = shared.ledger();
     match order.place(workflow, &address, &mut ledger) {
-        Ok(reply) => json(StatusCode::OK, reply.to_string()),
+        Ok(routes) => json(StatusCode::OK, serde_json::to_string(&routes).unwrap_or_default()),
         Err(refusal) => refusal.reply(),
     }
+}
+
+/// Where the user shall dial.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Routes {
+    One(Route),
+    OfPorts(Vec<Route>),
+    OfTasks(BTreeMap<String, Route>),
 }
 
 /// What a user asks for.
@@ -38,8 +49,8 @@ enum Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn read(call: &'a Call, what: &[&'a str]) -> Result<Option<Self>, Value> {
-        let parameter = |name| call.parameter(name).ok_or_else(|| missing(name));
+    fn read(call: &'a Call, what: &[&'a str]) -> Result<Option<Self>, Field> {
+        let parameter = |name| call.parameter(name).ok_or_else(|| Field::missing(&["query", name]));
         Ok(Some(match what {
             ["exec", "task", task] => Self::Exec { task, command: parameter("entry_command")? },
             ["exec", "group", group] => {
@@ -62,12 +73,12 @@ impl<'a> Order<'a> {
         }))
     }
 
-    fn place(&self, workflow: &str, address: &str, ledger: &mut Ledger) -> Result<Value, Refusal> {
+    fn place(&self, workflow: &str, address: &str, ledger: &mut Ledger) -> Result<Routes, Refusal> {
         open(workflow, ledger)?;
         match self {
             Self::Exec { task, command } => {
                 let key = running(workflow, task, ledger)?;
-                push(&key, ledger, exec(address, command))
+                push(&key, ledger, route(address, "EXEC"), exec(command)).map(Routes::One)
             }
             Self::ExecGroup { group, command } => {
                 let members = members(workflow, group, ledger);
@@ -75,38 +86,38 @@ impl<'a> Order<'a> {
                     let message = format!("Group {group} of workflow {workflow} is not found.");
                     return Err(Refusal::user(StatusCode::BAD_REQUEST, message, Some(workflow)));
                 }
-                let mut replies = serde_json::Map::new();
+                let mut routes = BTreeMap::new();
                 for key in members {
-                    let reply = push(&key, ledger, exec(address, command))?;
-                    replies.insert(key.task, reply);
+                    let route = push(&key, ledger, route(address, "EXEC"), exec(command))?;
+                    routes.insert(key.task, route);
                 }
-                Ok(Value::Object(replies))
+                Ok(Routes::OfTasks(routes))
             }
             Self::PortForward { task, ports, use_udp } => {
                 let key = running(workflow, task, ledger)?;
+                let use_udp = *use_udp;
                 let pushed = ports.iter().map(|&task_port| {
-                    let route = route(address, "PORTFORWARD");
-                    let use_udp = *use_udp;
-                    push(&key, ledger, Action::PortForward { route, task_port, use_udp })
+                    let action = |route| Action::PortForward { route, task_port, use_udp };
+                    push(&key, ledger, route(address, "PORTFORWARD"), action)
                 });
-                pushed.collect()
+                pushed.collect::<Result<_, _>>().map(Routes::OfPorts)
             }
             Self::WebServer { task, port } => {
                 let key = running(workflow, task, ledger)?;
-                let route = route(address, "WEBSERVER");
-                push(&key, ledger, Action::WebServer { route, task_port: *port })
+                let action = |route| Action::WebServer { route, task_port: *port };
+                push(&key, ledger, route(address, "WEBSERVER"), action).map(Routes::One)
             }
             Self::Rsync { task } => {
                 let key = running(workflow, task, ledger)?;
-                let route = route(address, "RSYNC");
-                push(&key, ledger, Action::Rsync { route, enable_telemetry: false })
+                let action = |route| Action::Rsync { route, enable_telemetry: false };
+                push(&key, ledger, route(address, "RSYNC"), action).map(Routes::One)
             }
         }
     }
 }
 
-fn exec(address: &str, command: &str) -> Action {
-    Action::Exec { route: route(address, "EXEC"), entry_command: command.to_owned() }
+fn exec(command: &str) -> impl Fn(Route) -> Action {
+    move |route| Action::Exec { route, entry_command: command.to_owned() }
 }
 
 fn route(address: &str, kind: &str) -> Route {
@@ -114,33 +125,23 @@ fn route(address: &str, kind: &str) -> Route {
     Route { router_address: address.to_owned(), key, cookie: String::new() }
 }
 
-fn push(key: &TaskKey, ledger: &mut Ledger, action: Action) -> Result<Value, Refusal> {
-    let reply = match &action {
-        Action::Exec { route, .. }
-        | Action::PortForward { route, .. }
-        | Action::WebServer { route, .. }
-        | Action::Rsync { route, .. } => serde_json::to_value(route).unwrap_or_default(),
-        _ => Value::Null,
-    };
-    if ledger.push_action(key, Some(action)) {
-        Ok(reply)
-    } else {
-        let message = format!("Task {} has too many actions waiting for it.", key.task);
-        Err(Refusal::user(StatusCode::TOO_MANY_REQUESTS, message, Some(&key.workflow)))
+/// Queues the action that `route` leads to, and gives the route to the user.
+fn push(
+    key: &TaskKey,
+    ledger: &mut Ledger,
+    route: Route,
+    action: impl Fn(Route) -> Action,
+) -> Result<Route, Refusal> {
+    if ledger.push_action(key, Some(action(route.clone()))) {
+        return Ok(route);
     }
+    let message = format!("Task {} has too many actions waiting for it.", key.task);
+    Err(Refusal::user(StatusCode::TOO_MANY_REQUESTS, message, Some(&key.workflow)))
 }
 
 /// The workflow must be under way.
 fn open(workflow: &str, ledger: &Ledger) -> Result<(), Refusal> {
-    let Some(found) = ledger.workflows.get(workflow) else {
-        let message = format!("Workflow {workflow} is not found.");
-        return Err(Refusal {
-            status: StatusCode::BAD_REQUEST,
-            message,
-            error_code: "DATABASE",
-            workflow: None,
-        });
-    };
+    let found = ledger.workflows.get(workflow).ok_or_else(|| Refusal::unknown(workflow))?;
     let (status, message) = match found.status {
         WorkflowStatus::Running => return Ok(()),
         WorkflowStatus::Pending => {
@@ -184,7 +185,7 @@ fn members(workflow: &str, group: &str, ledger: &Ledger) -> Vec<TaskKey> {
 }
 
 /// `task_ports`, repeated, each one port or a range `first-last`.
-fn ports(call: &Call) -> Result<Vec<u16>, Value> {
+fn ports(call: &Call) -> Result<Vec<u16>, Field> {
     let mut ports = Vec::new();
     for (_, text) in call.query.iter().filter(|(name, _)| name == "task_ports") {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -196,36 +197,10 @@ fn ports(call: &Call) -> Result<Vec<u16>, Value> {
             return Err(not_a_port("task_ports", text));
         }
     }
-    if ports.is_empty() { Err(missing("task_ports")) } else { Ok(ports) }
+    if ports.is_empty() { Err(Field::missing(&["query", "task_ports"])) } else { Ok(ports) }
 }
 
-fn missing(name: &str) -> Value {
-    object!({"type": "missing", "loc": ["query", name], "msg": "Field required", "input": null})
-}
-
-fn not_a_port(name: &str, text: &str) -> Value {
+fn not_a_port(name: &str, text: &str) -> Field {
     let problem = "Input should be a port, or a range of at most 1000";
-    object!({"type": "value_error", "loc": ["query", name], "msg": problem, "input": text})
-}
-
-struct Refusal {
-    status: StatusCode,
-    message: String,
-    error_code: &'static str,
-    workflow: Option<String>,
-}
-
-impl Refusal {
-    fn user(status: StatusCode, message: String, workflow: Option<&str>) -> Self {
-        Self { status, message, error_code: "USER", workflow: workflow.map(str::to_owned) }
-    }
-
-    fn reply(self) -> Reply {
-        let body = object!({
-            "message": self.message,
-            "error_code": self.error_code,
-            "workflow_id": self.workflow,
-        });
-        json(self.status, body.to_string())
-    }
+    Field::new("value_error", &["query", name], problem, text)
 }

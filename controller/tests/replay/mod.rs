@@ -255,15 +255,17 @@ impl Replay {
 
     async fn open_browser(&mut self, event: &Event) {
         let headers = event.0["headers"].as_object().unwrap();
-        let mut headers: Vec<(String, String)> = headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+        let in_order = in_file_order(event, headers).into_iter();
+        let mut headers: Vec<(String, String)> = in_order
+            .map(|name| (name.clone(), headers[&name].as_str().unwrap().to_owned()))
             .collect();
         for (name, value) in &mut headers {
             if name == "Host" {
                 value.push_str(":58001");
             }
         }
+        // Python's client writes the handshake's own headers first.
+        headers.sort_by_key(|(name, _)| name != "Host" && !name.starts_with("Sec-"));
         headers.push(("User-Agent".to_owned(), "Python/3.12 websockets/11.0.3".to_owned()));
         let address = self.core.address();
         let peer = peer::dial_as_browser(address, event.text("path"), &headers).await;

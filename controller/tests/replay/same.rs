@@ -1,5 +1,6 @@
-//! Compares payloads: JSON as JSON, all else byte by byte. Keys are random and
-//! must only be consistent; tokens and times of expiry must only be there.
+//! Compares payloads: JSON value by value and in the order and spacing of its
+//! text, all else byte by byte. Keys are random and must only be consistent;
+//! tokens and times of expiry must only be there.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,9 +25,12 @@ impl Keys {
 
     pub(crate) fn expect_same(&mut self, wanted: &[u8], got: &[u8]) {
         match serde_json::from_slice::<Value>(wanted) {
-            Ok(wanted) if !wanted.is_number() => match serde_json::from_slice::<Value>(got) {
-                Ok(got) => self.expect_same_json("", &wanted, &got),
-                Err(_) => panic!("wanted {wanted}, got {}", String::from_utf8_lossy(got)),
+            Ok(read) if !read.is_number() => match serde_json::from_slice::<Value>(got) {
+                Ok(parsed) => {
+                    self.expect_same_json("", &read, &parsed);
+                    assert_eq!(skeleton(got), skeleton(wanted), "order and spacing");
+                }
+                Err(_) => panic!("wanted {read}, got {}", String::from_utf8_lossy(got)),
             },
             _ => assert!(
                 wanted == got,
@@ -72,6 +76,26 @@ impl Keys {
             _ => assert_eq!(wanted, got, "{at}"),
         }
     }
+}
+
+/// A JSON text without its values: keys in their order, and what is between.
+fn skeleton(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut bare = String::new();
+    let mut rest = text.as_ref();
+    while let Some(begin) = rest.find('"') {
+        let mut escaped = false;
+        let ends = |c: char| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        };
+        let end = begin + 1 + rest[begin + 1..].find(ends).expect("the end of a string");
+        bare.push_str(&rest[..begin].replace(|c: char| c.is_ascii_digit(), ""));
+        bare.push_str(if rest[end + 1..].starts_with(':') { &rest[begin..=end] } else { "\"\"" });
+        rest = &rest[end + 1..];
+    }
+    bare + &rest.replace(|c: char| c.is_ascii_digit(), "")
 }
 
 fn kind(key: &str) -> &str {

@@ -31,6 +31,7 @@ impl Network {
         let host = HeaderValue::from_str(&place.authority())
             .map_err(|_| LinkError::Address(format!("{url:?} has no proper host")))?;
         request.headers_mut().insert(HOST, host);
+        request.headers_mut().extend(self.headers.clone());
         let carrier = self.for_requests(place).await?;
         let proxy = carrier.forward().cloned();
         match &proxy {

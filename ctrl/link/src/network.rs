@@ -5,6 +5,7 @@ mod fault;
 use std::fmt;
 use std::path::PathBuf;
 
+use http::HeaderMap;
 use osmo_engine::access::Environment;
 use osmo_engine::config::Access;
 use osmo_engine::net::dialer::{Carrier, Dialer};
@@ -32,7 +33,11 @@ impl Default for Trust {
 
 /// The way out; clones share it, and the TLS sessions to resume.
 #[derive(Clone)]
-pub struct Network(Dialer);
+pub struct Network {
+    dialer: Dialer,
+    /// Of every call and dial.
+    pub(crate) headers: HeaderMap,
+}
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +59,14 @@ impl Network {
             whom = whom.also(file).map_err(told)?;
         }
         let network = net::Network::through(Tls::trusting(whom));
-        Ok(Self(Dialer::new(network, Patience::DEFAULT)))
+        let dialer = Dialer::new(network, Patience::DEFAULT);
+        Ok(Self { dialer, headers: HeaderMap::new() })
+    }
+
+    /// The same way, whose every call and dial carries `headers` besides its
+    /// own.
+    pub fn carrying(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
     }
 
     /// A connection whose other end is the place itself, through a proxy where
@@ -63,14 +75,14 @@ impl Network {
     /// # Errors
     /// Nobody is there, or somebody who is not trusted.
     pub async fn stream(&self, place: &Place) -> Result<Stream, LinkError> {
-        let carrier = self.0.stream(wire(place), place.host(), place.port()).await;
+        let carrier = self.dialer.stream(wire(place), place.host(), place.port()).await;
         carrier.map(Stream).map_err(|error| unreached(place, &error))
     }
 
     /// A connection for requests: the other end may be a proxy that sends them
     /// on.
     pub(crate) async fn for_requests(&self, place: &Place) -> Result<Carrier, LinkError> {
-        let carrier = self.0.dial(wire(place), place.host(), place.port()).await;
+        let carrier = self.dialer.dial(wire(place), place.host(), place.port()).await;
         carrier.map_err(|error| unreached(place, &error))
     }
 }

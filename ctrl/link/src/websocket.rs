@@ -33,6 +33,7 @@ impl Network {
         let fault = |error: Error| LinkError::Address(error.to_string());
         let mut request = place.url("ws", path).into_client_request().map_err(fault)?;
         request.headers_mut().extend(headers);
+        request.headers_mut().extend(self.headers.clone());
         let stream = self.stream(place).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)

@@ -21,6 +21,8 @@
 //! # Ok::<(), osmo_protocol::flags::FlagError>(())
 //! ```
 
+mod integer;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
@@ -84,10 +86,11 @@ impl<T: 'static> Flag<T> {
     /// A whole number that fits `N`.
     pub fn number<N>(name: &'static str, about: &'static str, set: fn(&mut T, N)) -> Self
     where
-        N: std::str::FromStr + 'static,
+        N: TryFrom<i128> + 'static,
     {
         Self::checked(name, about, move |target, value| {
-            set(target, value.parse().map_err(|_| "not a whole number in range".to_owned())?);
+            let number = integer::parse(value).and_then(|number| N::try_from(number).ok());
+            set(target, number.ok_or("not a whole number in range")?);
             Ok(())
         })
     }

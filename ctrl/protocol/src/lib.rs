@@ -14,6 +14,7 @@ pub mod items;
 pub mod layout;
 pub mod logger;
 pub mod login;
+mod python;
 pub mod router;
 pub mod socket;
 pub mod terminal;

@@ -243,8 +243,8 @@ impl Action {
         serde_json::from_slice(payload)
     }
 
-    /// The payload as the service writes it.
+    /// The payload as the service writes it, to the byte.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        crate::python::to_string(self)
     }
 }

@@ -123,7 +123,7 @@ fn odd_text_survives_both_encodings() {
 }
 
 #[test]
-fn every_recorded_action_is_understood_and_written_alike() {
+fn every_recorded_action_is_understood_and_written_to_the_byte() {
     let mut checked = 0;
     for event in all() {
         let is_frame = event["kind"] == "text" || event["kind"] == "binary";
@@ -133,8 +133,7 @@ fn every_recorded_action_is_understood_and_written_alike() {
         let data = text(&event, "data");
         let action = Action::decode(data.as_bytes()).unwrap();
         assert_ne!(action, Action::Unknown, "{data}");
-        let recorded: Value = serde_json::from_str(data).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&action.encode()).unwrap(), recorded);
+        assert_eq!(action.encode(), data);
         checked += 1;
     }
     assert!(checked > 60, "{checked} actions");

@@ -39,6 +39,18 @@ fn a_memory_size_reaches_the_sidecar() {
     assert_eq!(output.status.code(), Some(64), "{}", said(&output));
 }
 
+/// The example of W3C's Trace Context.
+#[test]
+fn a_trace_reaches_the_command() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let desk = Desk::new();
+    let file = desk.state.path().join("workflow.yaml");
+    std::fs::write(&file, shell("echo in $TRACEPARENT")).unwrap();
+    let output = desk.command(&file, &[]).env("TRACEPARENT", TRACE).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains(&format!("in {TRACE}\n")), "{}", said(&output));
+}
+
 #[test]
 fn a_store_that_the_user_names_is_used_instead() {
     let store = TestStore::start("mine").unwrap();

@@ -2,7 +2,7 @@
 
 use super::super::Shared;
 use super::super::link::{Frame, Link, Out};
-use super::{EXPIRED, Unreachable, call_backend};
+use super::{EXPIRED, Payload, Unreachable, call_backend};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
@@ -12,10 +12,10 @@ pub(in super::super) async fn serve(
     browser: Link,
     key: &str,
     cookie: &str,
-    payload: serde_json::Value,
+    payload: Payload,
     shared: &Shared,
 ) {
-    if !shared.pairs.is_alive(key) {
+    if !shared.webservers.is_alive(key, &shared.config) {
         return browser.close(4000, EXPIRED).await;
     }
     match call_backend(key, cookie, Some(payload), shared).await {

@@ -58,18 +58,14 @@ pub(crate) async fn task(
         return Ok(task);
     }
     let path = format!("/api/workflow/{}", encode(workflow));
-    let unknown = |why: &str| {
-        Trouble::Usage(format!("which task of {workflow}? {why}; name it behind the workflow"))
-    };
-    let answer = match service.ask(&Method::GET, &path).await {
-        Ok(answer) => answer,
-        Err(Trouble::Refused(why)) => return Err(unknown(&why)),
-        Err(trouble) => return Err(trouble),
-    };
+    let answer = service.ask(&Method::GET, &path).await?;
     let tasks = answer.pointer("/groups/0/tasks").and_then(Value::as_array);
     let tasks = tasks.map(Vec::as_slice).unwrap_or_default();
     let lead = tasks.iter().find(|task| task.get("lead").and_then(Value::as_bool) == Some(true));
     let task = lead.or(if tasks.len() == 1 { tasks.first() } else { None });
     let name = task.and_then(|task| task.get("name")).and_then(Value::as_str);
-    name.map(str::to_owned).ok_or_else(|| unknown("its first group has no lead task"))
+    name.map(str::to_owned).ok_or_else(|| {
+        let why = "its first group has no lead task; name it behind the workflow";
+        Trouble::Usage(format!("which task of {workflow}? {why}"))
+    })
 }
