@@ -94,6 +94,16 @@ impl Pairs {
         table.webservers.insert(key.to_lowercase(), control);
     }
 
+    /// Forgets a control socket that never came to be, unless another one has
+    /// the key by now.
+    pub(crate) fn unregister(&self, key: &str, control: &mpsc::Sender<Out>) {
+        let mut table = self.table();
+        let key = key.to_lowercase();
+        if table.webservers.get(&key).is_some_and(|known| known.same_channel(control)) {
+            table.webservers.remove(&key);
+        }
+    }
+
     /// Takes a place under a fresh key; who dials on the other side comes
     /// through the channel.
     pub(crate) fn expect(&self, side: Side, key: &str) -> (Seat<'_>, oneshot::Receiver<Link>) {
