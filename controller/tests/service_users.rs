@@ -75,6 +75,33 @@ async fn calls_that_make_no_sense() {
     service.stop().await;
 }
 
+/// HTTP/1.0 knows no upgrade (RFC 9110, 7.8), so the dial ends there.
+#[tokio::test]
+async fn a_webserver_whose_dial_failed_is_not_alive() {
+    let service = start().await;
+    let mut stream = TcpStream::connect(service.address()).await.unwrap();
+    let token = service.sidecar_token();
+    let head = format!(
+        "GET /api/router/webserver/wf-1/backend/WEBSERVER-1 HTTP/1.0\r\nHost: here\r\n\
+         Authorization: Bearer {token}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    let begin = std::time::Instant::now();
+    loop {
+        let (status, body) = call(&service, "GET /api/router/webserver/WEBSERVER-1", b"").await;
+        assert_eq!(status, 200);
+        if body == "false" {
+            break;
+        }
+        assert!(begin.elapsed().as_secs() < 10, "it is still called alive");
+        tokio::task::yield_now().await;
+    }
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn a_token_call_that_makes_no_sense() {
     let service = start().await;

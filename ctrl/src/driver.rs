@@ -276,7 +276,12 @@ impl Driver {
             Effect::Say(text) => self.log.say(LineType::OsmoCtrl, &text),
             Effect::Drain => {
                 let (outbox, events) = (Arc::clone(&self.outbox), self.events.clone());
+                let sessions = self.sessions.clone();
                 tokio::spawn(async move {
+                    // What they moved is told by their ends, before the last line.
+                    if let Some(sessions) = sessions {
+                        sessions.shutdown().await;
+                    }
                     outbox.drained().await;
                     let _ = events.send(Event::Drained).await;
                 });

@@ -22,7 +22,7 @@ use osmo_protocol::events::Phase;
 
 use crate::gpu::GpuUse;
 
-pub(crate) use guards::{SessionMeter, TransferMeter};
+pub(crate) use guards::{ConnectionMeter, SessionMeter, TransferMeter};
 pub(crate) use labels::{Backend, Direction, Kind, Label, PHASES, RetryReason, phase_name};
 
 /// The counts; clones share them.
@@ -51,6 +51,8 @@ struct Counts {
     io_engine: Mutex<Option<(&'static str, String)>>,
     sessions_open: Each<{ Kind::ALL.len() }>,
     sessions: Each<{ Kind::ALL.len() }>,
+    connections_open: Each<{ Kind::ALL.len() }>,
+    connections: Each<{ Kind::ALL.len() }>,
     session_bytes: [Each<{ Direction::ALL.len() }>; Kind::ALL.len()],
     link_up: AtomicU64,
     link_connections: AtomicU64,
@@ -78,6 +80,8 @@ impl Meters {
             io_engine: Mutex::default(),
             sessions_open: Each::default(),
             sessions: Each::default(),
+            connections_open: Each::default(),
+            connections: Each::default(),
             session_bytes: Default::default(),
             link_up: AtomicU64::default(),
             link_connections: AtomicU64::default(),
@@ -174,6 +178,18 @@ impl Meters {
     pub(crate) fn sessions(&self, kind: Kind) -> (u64, u64) {
         let at = kind as usize;
         (self.0.sessions_open[at].load(Relaxed), self.0.sessions[at].load(Relaxed))
+    }
+
+    /// A connection of a session begins, or a source of a UDP port; it is over
+    /// when the guard is dropped.
+    pub(crate) fn connection(&self, kind: Kind) -> ConnectionMeter {
+        ConnectionMeter::new(self.clone(), kind)
+    }
+
+    /// Connections of sessions of `kind`: open, and ever begun.
+    pub(crate) fn connections(&self, kind: Kind) -> (u64, u64) {
+        let at = kind as usize;
+        (self.0.connections_open[at].load(Relaxed), self.0.connections[at].load(Relaxed))
     }
 
     /// Adds bytes that a session of `kind` carried.

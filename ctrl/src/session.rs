@@ -91,10 +91,12 @@ impl Sessions {
         if self.0.table.session(work) {
             return;
         }
-        let max = table::SESSIONS_MAX;
-        self.0.say(&format!("Too many sessions: {max} are open, {} is refused", route.key));
-        let shared = Arc::clone(&self.0);
-        self.0.table.refusal(async move { shared.refuse(kind, &route).await });
+        let reason = match self.0.table.is_over() {
+            true => "The task is over".to_owned(),
+            false => format!("Too many sessions: {} are open", table::SESSIONS_MAX),
+        };
+        self.0.say(&format!("{reason}, {} is refused", route.key));
+        self.0.turn_away(kind, route);
     }
 
     /// Ends every session and waits, within a bound, until none is left.
@@ -147,7 +149,7 @@ impl Shared {
                 exec::serve(&self, &route, &entry_command).await
             }
             Action::PortForward { route, task_port, use_udp: false } => {
-                tcp::serve(&self, PairKind::PortForward, &route, task_port).await.map(drop)
+                tcp::serve(&self, &route, task_port).await
             }
             Action::PortForward { route, task_port, .. } => {
                 udp::serve(&self, &route, task_port).await
@@ -160,6 +162,14 @@ impl Shared {
         };
         if let Err(reason) = served {
             self.say(&reason);
+        }
+    }
+
+    /// Has the pair of somebody who is refused closed.
+    fn turn_away(self: &Arc<Self>, kind: PairKind, route: Route) {
+        let (shared, key) = (Arc::clone(self), route.key.clone());
+        if !self.table.refusal(async move { shared.refuse(kind, &route).await }) {
+            self.say(&format!("{key} is not even told: so many are being refused"));
         }
     }
 

@@ -12,6 +12,7 @@ pub mod skip;
 pub mod store;
 pub mod stores;
 pub mod tree;
+pub mod wire;
 
 /// Runs each named function once with every driver that a process can be told
 /// to use; where the kernel refuses io_uring, its half is skipped out loud.

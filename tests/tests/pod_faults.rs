@@ -72,7 +72,7 @@ async fn a_token_that_expires_at_once_is_asked_for_again() {
     let config = ServiceConfig { token_life: Duration::from_secs(1), ..ServiceConfig::default() };
     let pod = Pod::with(config).await;
     let mut events = pod.service.subscribe();
-    let mut ctrl = pod.ctrl(&[]);
+    let mut ctrl = pod.ctrl::<&str>(&[]);
     let script = format!(
         "echo a; until [ -e {0} ]; do sleep 0.05; done; echo b",
         pod.path("gate").display()

@@ -191,7 +191,12 @@ fn upgrade(
         shared.webservers.register(key, link.outbound.clone());
     }
     tokio::spawn(lifeline.guard(async move {
-        let Ok(upgraded) = upgraded.await else { return };
+        let Ok(upgraded) = upgraded.await else {
+            if let Target::WebServer { key } = &target {
+                shared.webservers.unregister(key, &link.outbound);
+            }
+            return;
+        };
         let transport = queues.serve(TokioIo::new(upgraded), &shared.config);
         let session = async {
             match target {

@@ -65,6 +65,15 @@ impl Webservers {
         table.insert(key.to_lowercase(), Webserver { control, began: now, used: now });
     }
 
+    /// Forgets a control socket that never came to be, unless another one has
+    /// the key by now.
+    pub(crate) fn unregister(&self, key: &str, control: &mpsc::Sender<Out>) {
+        let (mut table, key) = (self.table(), key.to_lowercase());
+        if table.get(&key).is_some_and(|known| known.control.same_channel(control)) {
+            table.remove(&key);
+        }
+    }
+
     /// How long the key is kept from now on; forgets it when that is over.
     fn left(&self, key: &str, config: &ServiceConfig) -> Option<Duration> {
         let (mut table, key) = (self.table(), key.to_lowercase());

@@ -63,19 +63,31 @@ enum End {
 
 /// What both directions know of each other. They are one task, so no order of
 /// memory matters.
-struct Tally {
+struct Tally<'a> {
     sent: AtomicU64,
     received: AtomicU64,
+    /// Told of each message.
+    each: &'a (dyn Fn(Pumped) + Send + Sync),
     begin: Instant,
     /// Milliseconds from the begin to the first ping that is unanswered; 0 for
     /// none.
     asked_ms: AtomicU64,
 }
 
-impl Tally {
-    fn new() -> Self {
+impl<'a> Tally<'a> {
+    fn new(each: &'a (dyn Fn(Pumped) + Send + Sync)) -> Self {
         let zero = || AtomicU64::new(0);
-        Self { sent: zero(), received: zero(), begin: Instant::now(), asked_ms: zero() }
+        Self { sent: zero(), received: zero(), each, begin: Instant::now(), asked_ms: zero() }
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+        (self.each)(Pumped { sent: bytes, received: 0 });
+    }
+
+    fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Relaxed);
+        (self.each)(Pumped { sent: 0, received: bytes });
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -107,9 +119,25 @@ pub async fn pump<S>(socket: Socket, local: S) -> Result<Pumped, LinkError>
 where
     S: AsyncRead + AsyncWrite,
 {
+    pump_telling(socket, local, &|_| {}).await
+}
+
+/// As [`pump`]; `each` is told what goes through as it goes, so that it is
+/// known also of a pair that breaks or is given up.
+///
+/// # Errors
+/// As of [`pump`].
+pub async fn pump_telling<S>(
+    socket: Socket,
+    local: S,
+    each: &(dyn Fn(Pumped) + Send + Sync),
+) -> Result<Pumped, LinkError>
+where
+    S: AsyncRead + AsyncWrite,
+{
     let (mut to_service, mut from_service) = socket.split();
     let (mut reader, mut writer) = tokio::io::split(local);
-    let tally = Tally::new();
+    let tally = Tally::new(each);
     let end = {
         let outward = outward(&mut reader, &mut to_service, &tally);
         let inward = inward(&mut from_service, &mut writer, &tally);
@@ -144,7 +172,7 @@ where
 async fn outward(
     reader: &mut (impl AsyncRead + Unpin),
     service: &mut (impl Sink<Message, Error = Error> + Unpin),
-    tally: &Tally,
+    tally: &Tally<'_>,
 ) -> Result<End, LinkError> {
     let (mut buffer, mut chunk) = (BytesMut::new(), CHUNK_BYTES_MIN);
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -171,7 +199,7 @@ async fn outward(
             return Ok(End::Local);
         }
         service.send(Message::Binary(buffer.split().freeze())).await.map_err(failed)?;
-        tally.sent.fetch_add(count as u64, Relaxed);
+        tally.sent(count as u64);
         chunk = next_chunk(chunk, count);
     }
 }
@@ -186,7 +214,7 @@ fn next_chunk(chunk: usize, count: usize) -> usize {
 async fn inward(
     service: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
-    tally: &Tally,
+    tally: &Tally<'_>,
 ) -> Result<End, LinkError> {
     loop {
         let Ok(message) = timeout(PING_EVERY, service.next()).await else {
@@ -198,9 +226,7 @@ async fn inward(
         };
         match message {
             Some(Ok(Message::Binary(bytes))) => match write(writer, &bytes).await {
-                Ok(()) => {
-                    tally.received.fetch_add(bytes.len() as u64, Relaxed);
-                }
+                Ok(()) => tally.received(bytes.len() as u64),
                 Err(error) if is_end(&error) => return Ok(End::Local),
                 Err(error) => return Err(broken(&error)),
             },

@@ -99,7 +99,7 @@ const GPU: &[&str] = &["gpu"];
 const MOVED: &[&str] = &["direction", "backend", "phase"];
 
 #[rustfmt::skip]
-pub(super) const TABLE: [Metric; 26] = [
+pub(super) const TABLE: [Metric; 28] = [
     Metric { name: "osmo_build_info", shape: Gauge, unit: "none", labels: &["version"], stability: Stable,
         about: "Always 1; the label says what runs.",
         read: |_, to| to.count(&[env!("CARGO_PKG_VERSION")], 1) },
@@ -133,6 +133,12 @@ pub(super) const TABLE: [Metric; 26] = [
     Metric { name: "osmo_sessions_total", shape: Counter, unit: "sessions", labels: &["kind"], stability: Stable,
         about: "Sessions that were begun.",
         read: |from, to| for kind in Kind::ALL { to.count(&[kind.name()], from.meters.sessions(kind).1); } },
+    Metric { name: "osmo_session_connections", shape: Gauge, unit: "connections", labels: &["kind"], stability: Stable,
+        about: "Connections of sessions that are open or being dialled; of UDP ports, sources.",
+        read: |from, to| for kind in Kind::WITH_CONNECTIONS { to.count(&[kind.name()], from.meters.connections(kind).0); } },
+    Metric { name: "osmo_session_connections_total", shape: Counter, unit: "connections", labels: &["kind"], stability: Stable,
+        about: "Connections of sessions that were begun; of UDP ports, sources.",
+        read: |from, to| for kind in Kind::WITH_CONNECTIONS { to.count(&[kind.name()], from.meters.connections(kind).1); } },
     Metric { name: "osmo_session_bytes_total", shape: Counter, unit: "bytes", labels: &["kind", "direction"], stability: Stable,
         about: "Payload that sessions carried, into the pod and out of it.",
         read: |from, to| for kind in Kind::ALL { for way in Direction::ALL {

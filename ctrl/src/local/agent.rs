@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub(crate) use super::terminal::Terminal;
 
 /// How long the agent may think about a port.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// How long an agent is not asked that has not answered: it may know no probes,
+/// or have been held up.
+const PROBE_REST: Duration = Duration::from_secs(60);
 
 /// Where a daemon listens whose agent names no port.
 const RSYNC_PORT: u16 = 16_000;
@@ -47,8 +50,8 @@ struct Table {
     next_session: u64,
     terminals: HashMap<u64, oneshot::Sender<Terminal>>,
     ports: HashMap<u16, Vec<oneshot::Sender<bool>>>,
-    /// It never answered a probe: an agent that does not know them.
-    knows_no_probes: bool,
+    /// It has left a probe unanswered; it is asked again from then on.
+    probes_rest: Option<Instant>,
 }
 
 impl Waiting {
@@ -106,7 +109,7 @@ impl Agent {
         let (sender, receiver) = oneshot::channel();
         let is_first = {
             let mut table = self.waiting.lock();
-            if table.knows_no_probes {
+            if table.probes_rest.is_some_and(|end| Instant::now() < end) {
                 return Ok(());
             }
             let askers = table.ports.entry(port).or_default();
@@ -129,7 +132,7 @@ impl Agent {
             Err(_) => {
                 let mut table = self.waiting.lock();
                 table.ports.remove(&port);
-                table.knows_no_probes = true;
+                table.probes_rest = Some(Instant::now() + PROBE_REST);
                 Ok(())
             }
         }
@@ -172,8 +175,42 @@ impl Answers {
     }
 
     pub(super) fn port(&self, port: u16, ready: bool) {
-        for asker in self.0.lock().ports.remove(&port).unwrap_or_default() {
+        let mut table = self.0.lock();
+        table.probes_rest = None;
+        for asker in table.ports.remove(&port).unwrap_or_default() {
             let _ = asker.send(ready);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use osmo_protocol::socket::Frame;
+    use tokio::sync::mpsc;
+    use tokio::time::{advance, timeout};
+
+    use super::{Agent, PROBE_REST};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_was_held_up_once_is_asked_again() {
+        let (orders, mut heard) = mpsc::channel(8);
+        let (agent, answers) = Agent::new(&orders, Duration::from_secs(1));
+        agent.probe(80).await.unwrap();
+        assert_eq!(heard.recv().await, Some(Frame::PortForward { port: 80 }));
+        agent.probe(80).await.unwrap();
+        assert!(heard.try_recv().is_err(), "it rests");
+        advance(PROBE_REST).await;
+        let asking = tokio::spawn({
+            let agent = agent.clone();
+            async move { agent.probe(81).await }
+        });
+        let asked = timeout(Duration::from_secs(1), heard.recv()).await;
+        assert_eq!(asked, Ok(Some(Frame::PortForward { port: 81 })));
+        answers.port(81, false);
+        assert!(asking.await.unwrap().is_err(), "its word counts again");
     }
 }

@@ -61,3 +61,24 @@ impl Drop for SessionMeter {
         self.meters.0.sessions_open[self.kind as usize].fetch_sub(1, Relaxed);
     }
 }
+
+/// One connection of a session; dropping it says that it is over.
+#[derive(Debug)]
+pub(crate) struct ConnectionMeter {
+    meters: Meters,
+    kind: Kind,
+}
+
+impl ConnectionMeter {
+    pub(super) fn new(meters: Meters, kind: Kind) -> Self {
+        meters.0.connections_open[kind as usize].fetch_add(1, Relaxed);
+        meters.0.connections[kind as usize].fetch_add(1, Relaxed);
+        Self { meters, kind }
+    }
+}
+
+impl Drop for ConnectionMeter {
+    fn drop(&mut self) {
+        self.meters.0.connections_open[self.kind as usize].fetch_sub(1, Relaxed);
+    }
+}

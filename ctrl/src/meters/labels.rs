@@ -58,6 +58,11 @@ label! {
     }
 }
 
+impl Kind {
+    /// Those whose users open connections of their own; a terminal is one.
+    pub(crate) const WITH_CONNECTIONS: [Self; 4] = [Self::Tcp, Self::Udp, Self::Web, Self::Rsync];
+}
+
 label! {
     /// Why an attempt was repeated.
     RetryReason {

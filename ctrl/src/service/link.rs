@@ -165,7 +165,7 @@ impl Link {
                         Ok(Ok(socket)) => return Ok(socket),
                         Ok(Err(refusal)) => {
                             if refusal.of_token {
-                                self.means.tokens.forget().await;
+                                self.means.tokens.forget(&token).await;
                             }
                             refusal.reason
                         }

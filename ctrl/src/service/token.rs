@@ -9,12 +9,12 @@ use http::Request;
 use osmo_link::{LinkError, Network};
 use osmo_protocol::token::{TokenAnswer, TokenRequest, refresh_path};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Address;
 
 /// A token that ends sooner than this is fetched anew.
-const MARGIN_S: i64 = 60;
+const MARGIN: Duration = Duration::from_secs(60);
 const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why there is no token.
@@ -34,7 +34,14 @@ struct Shared {
     address: Address,
     file: PathBuf,
     network: Network,
-    current: Option<(String, i64)>,
+    current: Option<Current>,
+}
+
+struct Current {
+    token: String,
+    /// Until when it is shown, by the clock that nobody sets: a wall clock that
+    /// is set meanwhile makes it neither older nor younger.
+    good_until: Instant,
 }
 
 impl Tokens {
@@ -47,24 +54,28 @@ impl Tokens {
         self.0.lock().await.token().await
     }
 
-    /// Fetch a new one next time: the service did not take this one.
-    pub(crate) async fn forget(&self) {
-        self.0.lock().await.current = None;
+    /// Fetch a new one next time: the service did not take `token`. One that
+    /// came since stays.
+    pub(crate) async fn forget(&self, token: &str) {
+        let current = &mut self.0.lock().await.current;
+        current.take_if(|current| current.token == token);
     }
 }
 
 impl Shared {
     async fn token(&mut self) -> Result<String, NoToken> {
-        if let Some((token, expires_at)) = &self.current
-            && now_s() + MARGIN_S < *expires_at
+        if let Some(current) = &self.current
+            && Instant::now() < current.good_until
         {
-            return Ok(token.clone());
+            return Ok(current.token.clone());
         }
         let (token, expires_at) = match timeout(CALL_LIMIT, self.call()).await {
             Ok(answer) => answer?,
             Err(_) => return Err(NoToken::NotNow("the token call got no answer".to_owned())),
         };
-        self.current = Some((token.clone(), expires_at));
+        let life = life(expires_at, now_s());
+        let good_until = Instant::now() + life.saturating_sub(MARGIN);
+        self.current = Some(Current { token: token.clone(), good_until });
         Ok(token)
     }
 
@@ -111,6 +122,14 @@ impl Shared {
         let answer = self.network.call(&self.address.token_place, request).await?;
         Ok(TokenAnswer::read(answer.status().as_u16(), answer.body()))
     }
+}
+
+/// How long a token lives that was given at `now_s` and ends at `expires_at`, at
+/// most a day: a clock that is wrong by years adds up to no time that overflows.
+fn life(expires_at: i64, now_s: i64) -> Duration {
+    const DAY_S: u64 = 86_400;
+    let left = expires_at.saturating_sub(now_s).max(0);
+    Duration::from_secs(left.unsigned_abs().min(DAY_S))
 }
 
 fn now_s() -> i64 {

@@ -10,8 +10,12 @@ use tokio::time::timeout;
 pub(crate) const SESSIONS_MAX: u32 = 64;
 /// Connections of sessions at once.
 pub(crate) const DATA_MAX: u32 = 1_024;
-/// Refused sessions whose pairs are being closed.
-const REFUSALS_MAX: u32 = 8;
+/// Refused users whose pairs are being closed, or are to be.
+pub(crate) const REFUSALS_MAX: u32 = 1_024;
+/// Those whose pairs are dialled for it at once.
+const REFUSING_MAX: usize = 8;
+/// How long a refused user waits: the router sends the pair home then.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 /// How long the last ones may take to end.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
@@ -20,6 +24,7 @@ pub(crate) struct Table {
     sessions: Arc<Semaphore>,
     data: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    refusing: Arc<Semaphore>,
     over: watch::Sender<bool>,
 }
 
@@ -30,6 +35,7 @@ impl Default for Table {
             sessions: seats(SESSIONS_MAX),
             data: seats(DATA_MAX),
             refusals: seats(REFUSALS_MAX),
+            refusing: Arc::new(Semaphore::new(REFUSING_MAX)),
             over: watch::Sender::new(false),
         }
     }
@@ -46,9 +52,19 @@ impl Table {
         self.spawn(&self.data, work)
     }
 
-    /// Runs what turns somebody away; false when too many are.
+    /// Runs what turns somebody away, some at a time; false when too many wait.
     pub(crate) fn refusal(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
-        self.spawn(&self.refusals, work)
+        let refusing = Arc::clone(&self.refusing);
+        self.spawn(&self.refusals, async move {
+            if let Ok(_turn) = timeout(REFUSAL_LIMIT, refusing.acquire()).await {
+                work.await;
+            }
+        })
+    }
+
+    /// Whether nothing begins any more.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.over.borrow()
     }
 
     fn spawn(
@@ -99,8 +115,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::time::Duration;
 
-    use super::{DATA_MAX, SESSIONS_MAX, Table};
+    use tokio::time::sleep;
+
+    use super::{DATA_MAX, REFUSAL_LIMIT, REFUSALS_MAX, REFUSING_MAX, SESSIONS_MAX, Table};
 
     #[tokio::test]
     async fn a_full_table_refuses_and_an_ended_one_is_empty() {
@@ -117,6 +138,30 @@ mod tests {
         assert_eq!(table.shutdown().await, None);
         assert_eq!(table.count(), 0);
         assert!(!table.session(pending()), "nothing begins after the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_refused_have_their_turn_or_are_let_go() {
+        let table = Table::default();
+        let turns = Arc::new(AtomicU32::new(0));
+        let refuse = || {
+            let turns = Arc::clone(&turns);
+            table.refusal(async move {
+                turns.fetch_add(1, Relaxed);
+                sleep(REFUSAL_LIMIT / 4).await;
+            })
+        };
+        for _ in 0..REFUSALS_MAX {
+            assert!(refuse());
+        }
+        assert!(!refuse(), "so many and no more");
+        while table.count() > 0 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        // Four rounds of eight fit; who has no turn by then is gone anyway.
+        let turns = turns.load(Relaxed) as usize;
+        assert!((4 * REFUSING_MAX..=5 * REFUSING_MAX).contains(&turns), "{turns}");
+        assert!(refuse(), "there is room again");
     }
 
     #[tokio::test]

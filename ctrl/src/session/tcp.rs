@@ -3,16 +3,23 @@
 //! ```text
 //! control ── {"key","cookie"} ──► pair key ◄─ pump ─► 127.0.0.1:port, else ::1
 //! ```
+//!
+//! A connection has its seat from the begin of its dial. So that a router that
+//! answers nobody holds few of them, [`DIALS_MAX`] of a session's connections
+//! may be dialling at once, for the dial's own limit, and none once the session
+//! is over.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use osmo_link::pump::{Pumped, pump};
+use osmo_link::Socket;
+use osmo_link::pump::{Pumped, pump_telling};
 use osmo_protocol::logger::Route;
 use osmo_protocol::router::{DialBack, PairKind};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::control::{Control, Form, Word};
@@ -26,6 +33,9 @@ const TASK_ATTEMPTS: u32 = 5;
 /// How long one of them may take.
 const TASK_LIMIT: Duration = Duration::from_secs(5);
 
+/// Connections of a session whose pairs are being dialled.
+const DIALS_MAX: usize = 128;
+
 /// A port of the task, and what went through it.
 pub(super) struct Port {
     pub(super) number: u16,
@@ -33,9 +43,16 @@ pub(super) struct Port {
     router: String,
     ready: AtomicBool,
     told: AtomicBool,
+    /// Free places to dial in.
+    dials: Arc<Semaphore>,
+    /// The session is over.
+    over: watch::Sender<bool>,
     sent: AtomicU64,
     received: AtomicU64,
 }
+
+/// One of the places in which a session may dial.
+pub(super) struct Dialling(OwnedSemaphorePermit);
 
 impl Port {
     pub(super) fn new(number: u16, kind: Kind, router: &str) -> Arc<Self> {
@@ -45,9 +62,70 @@ impl Port {
             router: router.to_owned(),
             ready: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            dials: Arc::new(Semaphore::new(DIALS_MAX)),
+            over: watch::Sender::new(false),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         })
+    }
+
+    /// What went through so far.
+    pub(super) fn moved(&self) -> Pumped {
+        Pumped { sent: self.sent.load(Relaxed), received: self.received.load(Relaxed) }
+    }
+
+    /// The session is over: its connections live on, its dials do not.
+    pub(super) fn end(&self) {
+        self.told.store(true, Relaxed);
+        self.over.send_replace(true);
+    }
+
+    /// Runs `work` for the connection that `dial` announces, or turns it away.
+    pub(super) fn begin<W>(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        dial: DialBack,
+        work: impl FnOnce(Arc<Shared>, Arc<Self>, DialBack, Dialling) -> W,
+    ) where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let route = self.route(&dial);
+        let Ok(place) = Arc::clone(&self.dials).try_acquire_owned() else {
+            let reason = format!("{DIALS_MAX} connections wait for the router");
+            return self.refuse(shared, &reason, route);
+        };
+        let open = shared.log.meters().connection(self.kind);
+        let work = work(Arc::clone(shared), Arc::clone(self), dial, Dialling(place));
+        let seated = shared.table.data(async move {
+            let _open = open;
+            work.await;
+        });
+        if !seated {
+            let reason = format!("{} connections are open", table::DATA_MAX);
+            self.refuse(shared, &reason, route);
+        }
+    }
+
+    /// Says that there is no room, and closes the pair.
+    fn refuse(&self, shared: &Arc<Shared>, reason: &str, route: Route) {
+        self.say_once(shared, &format!("{reason}, one more is refused"));
+        shared.turn_away(PairKind::PortForward, route);
+    }
+
+    /// Dials the pair of a connection.
+    pub(super) async fn dial(
+        &self,
+        shared: &Shared,
+        dial: &DialBack,
+        place: Dialling,
+    ) -> Result<Socket, String> {
+        let (route, mut over) = (self.route(dial), self.over.subscribe());
+        let dialled = tokio::select! {
+            dialled = shared.dialer.data(&route) => dialled,
+            _ = over.wait_for(|over| *over) => Err("its session is over".to_owned()),
+        };
+        drop(place.0);
+        dialled
     }
 
     /// The pair that `dial` names.
@@ -108,57 +186,38 @@ async fn connect(port: u16) -> Result<TcpStream, String> {
     }
 }
 
-/// Serves a port to the end of its control pair; what went through until then.
-pub(super) async fn serve(
-    shared: &Arc<Shared>,
-    kind: PairKind,
-    route: &Route,
-    number: u16,
-) -> Result<Pumped, String> {
-    let socket = shared.dialer.control(kind, route).await?;
-    let mut control = Control::new(socket, Form::Binary);
-    let meter = if kind == PairKind::Rsync { Kind::Rsync } else { Kind::Tcp };
-    let port = Port::new(number, meter, &route.router_address);
+/// Serves a port to the end of its control pair.
+pub(super) async fn serve(shared: &Arc<Shared>, route: &Route, number: u16) -> Result<(), String> {
+    let socket = shared.dialer.control(PairKind::PortForward, route).await?;
+    let port = Port::new(number, Kind::Tcp, &route.router_address);
+    carry(shared, Control::new(socket, Form::Binary), &port).await;
+    Ok(())
+}
+
+/// Connects whatever the control pair announces, to its end.
+pub(super) async fn carry(shared: &Arc<Shared>, mut control: Control, port: &Arc<Port>) {
     while let Some(word) = control.next().await {
         match word {
             Word::Junk(reason) => shared.say(reason),
-            Word::Dial(dial) => begin(shared, &port, dial),
+            Word::Dial(dial) => port.begin(shared, dial, forward),
         }
     }
+    port.end();
     control.hang_up().await;
-    Ok(Pumped { sent: port.sent.load(Relaxed), received: port.received.load(Relaxed) })
 }
 
-fn begin(shared: &Arc<Shared>, port: &Arc<Port>, dial: DialBack) {
-    let (own, port_too) = (Arc::clone(shared), Arc::clone(port));
-    let route = port.route(&dial);
-    if !shared.table.data(async move { forward(&own, &port_too, &dial).await }) {
-        refuse(shared, port, route);
-    }
-}
-
-/// Says that there is no room, and closes the pair.
-pub(super) fn refuse(shared: &Arc<Shared>, port: &Port, route: Route) {
-    port.say_once(
-        shared,
-        &format!("{} connections are open, one more is refused", table::DATA_MAX),
-    );
-    let shared_too = Arc::clone(shared);
-    shared.table.refusal(async move { shared_too.refuse(PairKind::PortForward, &route).await });
-}
-
-async fn forward(shared: &Shared, port: &Port, dial: &DialBack) {
-    let route = port.route(dial);
-    let (socket, stream) = tokio::join!(shared.dialer.data(&route), port.connect(shared));
+async fn forward(shared: Arc<Shared>, port: Arc<Port>, dial: DialBack, place: Dialling) {
+    let connecting = port.connect(&shared);
+    let (socket, stream) = tokio::join!(port.dial(&shared, &dial, place), connecting);
     match (socket, stream) {
         (Ok(socket), Ok(stream)) => {
             // A side that goes away is no news.
-            port.count(shared, pump(socket, stream).await.unwrap_or_default());
+            let _ = pump_telling(socket, stream, &|pumped| port.count(&shared, pumped)).await;
         }
         (Ok(socket), Err(reason)) => {
-            port.say_once(shared, &reason);
+            port.say_once(&shared, &reason);
             hang_up(socket).await;
         }
-        (Err(reason), _) => port.say_once(shared, &reason),
+        (Err(reason), _) => port.say_once(&shared, &reason),
     }
 }

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::Shared;
 use super::dial::hang_up;
-use crate::meters::Kind;
+use crate::meters::{ConnectionMeter, Kind, Meters};
 
 /// Sources at once; the one that was quiet longest makes room.
 pub(crate) const FLOWS_MAX: usize = 256;
@@ -49,13 +49,15 @@ struct Flows {
     flows: HashMap<UdpSource, Flow>,
     tasks: JoinSet<()>,
     answers: mpsc::Sender<Bytes>,
+    meters: Meters,
 }
 
 /// Serves to the end of the pair.
 pub(super) async fn serve(shared: &Shared, route: &Route, port: u16) -> Result<(), String> {
     let mut socket = shared.dialer.control(PairKind::PortForward, route).await?;
     let (answers, mut answered) = mpsc::channel(ANSWERS_MAX);
-    let mut flows = Flows::new(port, IDLE_LIMIT, answers);
+    let meters = shared.log.meters().clone();
+    let mut flows = Flows::new(port, IDLE_LIMIT, answers, meters);
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
@@ -96,9 +98,9 @@ pub(super) async fn serve(shared: &Shared, route: &Route, port: u16) -> Result<(
 }
 
 impl Flows {
-    fn new(port: u16, idle: Duration, answers: mpsc::Sender<Bytes>) -> Self {
+    fn new(port: u16, idle: Duration, answers: mpsc::Sender<Bytes>, meters: Meters) -> Self {
         let (flows, tasks) = (HashMap::new(), JoinSet::new());
-        Self { port, idle, begin: Instant::now(), flows, tasks, answers }
+        Self { port, idle, begin: Instant::now(), flows, tasks, answers, meters }
     }
 
     /// Passes a message on; a short one is ignored.
@@ -133,6 +135,7 @@ impl Flows {
             begin: self.begin,
             idle: self.idle,
             answers: self.answers.clone(),
+            _open: self.meters.connection(Kind::Udp),
         };
         let task = self.tasks.spawn(answers.relay());
         self.flows.insert(source, Flow { socket, used_ms, task });
@@ -155,6 +158,7 @@ struct Answers {
     begin: Instant,
     idle: Duration,
     answers: mpsc::Sender<Bytes>,
+    _open: ConnectionMeter,
 }
 
 impl Answers {
@@ -200,13 +204,15 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::{FLOWS_MAX, Flows};
+    use crate::meters::{Kind, Meters};
 
     #[tokio::test]
     async fn sources_are_bounded_and_quiet_ones_are_forgotten() {
         let task = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (answers, mut answered) = mpsc::channel(4);
         let port = task.local_addr().unwrap().port();
-        let mut flows = Flows::new(port, Duration::from_millis(500), answers);
+        let meters = Meters::new();
+        let mut flows = Flows::new(port, Duration::from_millis(500), answers, meters.clone());
         let mut buffer = [0; 16];
         for number in 0..=u8::MAX {
             flows.send(&[10, 0, 0, number, 0x1f, 0x90, b'x']).await;
@@ -216,11 +222,13 @@ mod tests {
         flows.send(&[10, 0, 1, 0, 0x1f, 0x90, b'y']).await;
         flows.send(&[10, 0, 1, 0, 0]).await;
         assert_eq!(flows.flows.len(), FLOWS_MAX);
+        assert_eq!(meters.connections(Kind::Udp).1, FLOWS_MAX as u64 + 1);
         let (count, from) = task.recv_from(&mut buffer).await.unwrap();
         assert_eq!((count, buffer[0]), (1, b'y'));
         task.send_to(b"answer", from).await.unwrap();
         assert_eq!(&answered.recv().await.unwrap()[..], b"\x0a\x00\x01\x00\x1f\x90answer");
         while flows.tasks.join_next().await.is_some() {}
+        assert_eq!(meters.connections(Kind::Udp).0, 0);
         flows.send(&[10, 0, 2, 0, 0x1f, 0x90, b'z']).await;
         assert_eq!(flows.flows.len(), 1);
     }

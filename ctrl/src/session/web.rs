@@ -23,7 +23,7 @@ use osmo_protocol::router::{DialBack, DialBackKind, PairKind};
 
 use super::Shared;
 use super::control::{Control, Form, Word};
-use super::tcp::{Port, refuse};
+use super::tcp::{Dialling, Port};
 use crate::meters::Kind;
 
 /// Serves to the end of the control socket.
@@ -34,28 +34,22 @@ pub(super) async fn serve(shared: &Arc<Shared>, route: &Route, number: u16) -> R
     while let Some(word) = control.next().await {
         match word {
             Word::Junk(reason) => shared.say(reason),
-            Word::Dial(dial) => begin(shared, &port, dial),
+            Word::Dial(dial) => port.begin(shared, dial, answer),
         }
     }
+    port.end();
     control.hang_up().await;
     Ok(())
 }
 
-fn begin(shared: &Arc<Shared>, port: &Arc<Port>, dial: DialBack) {
-    let (own, port_too) = (Arc::clone(shared), Arc::clone(port));
-    let route = port.route(&dial);
-    let work = async move {
-        let served = match (dial.kind, &dial.payload) {
-            (Some(DialBackKind::Ws), Some(request)) => {
-                relay::serve(&own, &port_too, &dial, request).await
-            }
-            _ => exchange::serve(&own, &port_too, &dial).await,
-        };
-        if let Err(reason) = served {
-            port_too.say_once(&own, &reason);
+async fn answer(shared: Arc<Shared>, port: Arc<Port>, dial: DialBack, place: Dialling) {
+    let served = match (dial.kind, &dial.payload) {
+        (Some(DialBackKind::Ws), Some(request)) => {
+            relay::serve(&shared, &port, &dial, place, request).await
         }
+        _ => exchange::serve(&shared, &port, &dial, place).await,
     };
-    if !shared.table.data(work) {
-        refuse(shared, port, route);
+    if let Err(reason) = served {
+        port.say_once(&shared, &reason);
     }
 }

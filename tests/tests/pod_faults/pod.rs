@@ -1,4 +1,8 @@
 //! One task's pod: the programs are real, service and store live here.
+#![allow(dead_code, reason = "no test file needs all of it")]
+
+#[path = "gauges.rs"]
+mod gauges;
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,7 +20,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
 
 /// Far beyond what any of it takes.
-const WATCHDOG: Duration = Duration::from_secs(120);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);
 
 pub(crate) struct Pod {
     pub(crate) folder: TempDir,
@@ -60,7 +64,7 @@ impl Pod {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn ctrl(&self, more: &[&str]) -> Child {
+    pub(crate) fn ctrl<S: AsRef<std::ffi::OsStr>>(&self, more: &[S]) -> Child {
         let mut command = PROGRAMS.command("osmo-ctrl", self.ctrl_args());
         spawn(command.args(more))
     }
@@ -88,6 +92,22 @@ impl Pod {
         let mut command = PROGRAMS.command("osmo-exec", ["-socketPath"]);
         command.arg(self.path("socket/data.sock")).current_dir(self.path("output"));
         spawn(command.args(["-commands", "sh", "-args", "-c", "-args", script]))
+    }
+
+    /// The same with rsync's daemon, whose module is `run/workspace`.
+    pub(crate) fn exec_with_rsync(&self, script: &str) -> Child {
+        std::fs::create_dir_all(self.path("run/workspace")).unwrap();
+        let mut command = PROGRAMS.command("osmo-exec", ["-socketPath"]);
+        command.arg(self.path("socket/data.sock")).current_dir(self.path("output"));
+        command.arg("-runLocation").arg(self.path("run"));
+        command.arg("-userBinPath").arg(self.path("run"));
+        command.args(["-enableRsync", "-rsyncPort", "0"]);
+        spawn(command.args(["-commands", "sh", "-args", "-c", "-args", script]))
+    }
+
+    /// Whether a process names `mark` on its command line.
+    pub(crate) fn runs(&self, mark: &str) -> bool {
+        !processes_of(mark).is_empty()
     }
 
     pub(crate) fn termination(&self) -> Value {
@@ -130,15 +150,18 @@ impl Pod {
 
     /// Those that name the pod's folder on their command line.
     pub(crate) fn processes(&self) -> Vec<u32> {
-        let folder = self.folder.path().display().to_string();
-        let names = std::fs::read_dir("/proc").unwrap().flatten();
-        let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let ours = pids.filter(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(&folder)
-        });
-        ours.collect()
+        processes_of(&self.folder.path().display().to_string())
     }
+}
+
+fn processes_of(mark: &str) -> Vec<u32> {
+    let names = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let named = pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(mark)
+    });
+    named.collect()
 }
 
 pub(crate) fn spawn(command: &mut std::process::Command) -> Child {

@@ -16,7 +16,7 @@ use super::request;
 use super::response::{Fault, Response};
 use crate::session::Shared;
 use crate::session::dial::hang_up;
-use crate::session::tcp::Port;
+use crate::session::tcp::{Dialling, Port};
 
 /// How long the router may take to send the request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -26,9 +26,13 @@ const SERVER_LIMIT: Duration = Duration::from_secs(900);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks the task's server and answers, with an error page where it cannot.
-pub(super) async fn serve(shared: &Shared, port: &Port, dial: &DialBack) -> Result<(), String> {
-    let route = port.route(dial);
-    let (socket, server) = tokio::join!(shared.dialer.data(&route), port.connect(shared));
+pub(super) async fn serve(
+    shared: &Shared,
+    port: &Port,
+    dial: &DialBack,
+    place: Dialling,
+) -> Result<(), String> {
+    let (socket, server) = tokio::join!(port.dial(shared, dial, place), port.connect(shared));
     let mut socket = socket?;
     let server = match server {
         Ok(server) => server,

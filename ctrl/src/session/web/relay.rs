@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::session::Shared;
 use crate::session::dial::hang_up;
-use crate::session::tcp::Port;
+use crate::session::tcp::{Dialling, Port};
 
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 /// No end of a browser is passed on: a pair that is quiet for so long both ways
@@ -29,11 +29,11 @@ pub(super) async fn serve(
     shared: &Shared,
     port: &Port,
     dial: &DialBack,
+    place: Dialling,
     request: &WsRequest,
 ) -> Result<(), String> {
-    let route = port.route(dial);
     let opened = timeout(OPEN_LIMIT, open(shared, port, request));
-    let (socket, server) = tokio::join!(shared.dialer.data(&route), opened);
+    let (socket, server) = tokio::join!(port.dial(shared, dial, place), opened);
     let socket = socket?;
     match server.unwrap_or_else(|_| Err("its WebSocket does not open".to_owned())) {
         Ok(server) => {
