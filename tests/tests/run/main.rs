@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod desk;
+mod live;
 mod places;
 mod sessions;
 mod stops;
