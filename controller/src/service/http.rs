@@ -5,7 +5,7 @@ use super::browser::{self, HangUp};
 use super::link::Link;
 use super::listen::Lifeline;
 use super::reply::{Reply, detail, empty, json};
-use super::{Shared, logger, logs, router, token, user};
+use super::{Shared, folders, logger, logs, router, token, user};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -100,6 +100,10 @@ async fn answer_service(
         }
         ("GET", ["api", "workflow", workflow, "logs"]) => match allow(Role::User) {
             Ok(()) => logs::answer(&call, workflow, &shared, lifeline),
+            Err(status) => empty(status),
+        },
+        ("GET", ["api", "plugins", "configs"]) => match allow(Role::User) {
+            Ok(()) => json(StatusCode::OK, folders::configs(&shared.config.rsync_allow)),
             Err(status) => empty(status),
         },
         ("POST", ["api", "workflow", workflow, what @ ..]) => match allow(Role::User) {

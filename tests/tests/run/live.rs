@@ -19,12 +19,16 @@ pub(crate) struct Live {
 impl Live {
     /// Runs `script` after it has said that it is ready.
     pub(crate) fn start(script: &str) -> Self {
+        Self::start_with(script, &[])
+    }
+
+    pub(crate) fn start_with(script: &str, flags: &[&str]) -> Self {
         let desk = Desk::new();
         let text = format!(
             "workflow:\n  name: live\n  tasks:\n  - name: only\n    image: any\n    \
              command: [sh, -c]\n    args:\n    - |\n      echo ready\n      {script}\n"
         );
-        let run = desk.start_text(&text, &["--quiet"]);
+        let run = desk.start_text(&text, &[&["--quiet"], flags].concat());
         Self { desk, run: Some(run) }
     }
 
@@ -32,10 +36,15 @@ impl Live {
         self.desk.state.path().join("service/login.yaml").to_str().unwrap().to_owned()
     }
 
+    /// `osmo`; the first word is the command, which may have two parts.
     pub(crate) fn osmo(&self, words: &[&str]) -> Command {
         let (name, rest) = words.split_first().unwrap();
-        let mut command = PROGRAMS.command("osmo", [*name, "--login", &self.login()]);
-        command.args(rest).env("HOME", self.desk.state.path()).stdin(Stdio::null());
+        let mut command = PROGRAMS.command("osmo", name.split(' '));
+        command
+            .args(["--login", &self.login()])
+            .args(rest)
+            .env("HOME", self.desk.state.path())
+            .stdin(Stdio::null());
         command
     }
 

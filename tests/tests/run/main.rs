@@ -7,6 +7,7 @@ mod browser;
 mod desk;
 mod live;
 mod places;
+mod pod;
 mod sessions;
 mod stops;
 
