@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use osmo_engine::units::parse_bytes;
 
+use crate::service::RsyncFolder;
+
 /// Runs OSMO task pods on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "osmo-controller", version, about, max_term_width = 100)]
@@ -63,6 +65,15 @@ pub struct RunArgs {
     /// The sidecar's buffer budget, e.g. 24MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<usize>,
+    /// Seconds from a stop to the task's end, as a pod's
+    /// terminationGracePeriodSeconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub grace: u32,
+    /// Let `osmo rsync` reach a folder beside the workspace; WRITABLE is true or
+    /// false.
+    #[arg(long, value_name = "NAME:PATH:WRITABLE")]
+    pub rsync_allow: Vec<RsyncFolder>,
     /// Print the report as JSON on standard output.
     #[arg(long)]
     pub json: bool,

@@ -43,6 +43,7 @@ use crate::workflow::Loaded;
 use endpoint::Endpoint;
 use load::load;
 use login::LoginFile;
+use order::Settings;
 use plan::Common;
 use report::RunReport;
 use screen::Screen;
@@ -98,15 +99,23 @@ fn run(args: &RunArgs, loaded: &Loaded, screen: &mut Screen) -> Result<RunReport
     let work = work_folder(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
-        let service = LocalService::start(ServiceConfig::default()).await?;
+        let service = LocalService::start(ServiceConfig {
+            rsync_allow: args.rsync_allow.clone(),
+            ..ServiceConfig::default()
+        })
+        .await?;
         let common = Common {
             workflow_id: workflow_id.clone(),
             namespace: namespace(screen),
             keep: args.keep,
             service: service.address(),
             sidecar_environment: sidecar_environment(args),
-            io: args.io.name().to_owned(),
-            memory_bytes: args.memory,
+            settings: Settings {
+                io: args.io.name().to_owned(),
+                memory_bytes: args.memory,
+                grace: Duration::from_secs(args.grace.into()),
+                rsync_allow: args.rsync_allow.clone(),
+            },
         };
         let stops = Stops::listen()?;
         let mut tasks =

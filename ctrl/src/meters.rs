@@ -23,7 +23,7 @@ use osmo_protocol::events::Phase;
 use crate::gpu::GpuUse;
 
 pub(crate) use guards::{ConnectionMeter, SessionMeter, TransferMeter};
-pub(crate) use labels::{Backend, Direction, Kind, Label, PHASES, RetryReason, phase_name};
+pub(crate) use labels::{Backend, Direction, Kind, Label, RetryReason};
 
 /// The counts; clones share them.
 #[derive(Clone, Debug)]
@@ -37,14 +37,14 @@ struct Counts {
     begin: Instant,
     /// Microseconds after `begin`.
     beat: AtomicU64,
-    /// Index into `PHASES`.
+    /// Index into `Phase::ALL`.
     phase: AtomicU64,
     /// Microseconds after `begin` at which that phase began.
     phase_begin: AtomicU64,
     /// Microseconds in each phase that is over.
-    phases: Each<{ PHASES.len() }>,
+    phases: Each<{ Phase::ALL.len() }>,
     /// Bytes and objects, by direction, backend and phase.
-    moved: [[[Moved; PHASES.len()]; Backend::ALL.len()]; Direction::ALL.len()],
+    moved: [[[Moved; Phase::ALL.len()]; Backend::ALL.len()]; Direction::ALL.len()],
     retries: Each<{ RetryReason::ALL.len() }>,
     /// Transfers under way.
     transfers: AtomicU64,
@@ -106,14 +106,14 @@ impl Meters {
     /// The task entered `phase`. Only the driver calls it.
     pub(crate) fn enter(&self, phase: Phase) {
         let now = self.now();
-        let last = labels::index(self.0.phase.swap(phase as u64, Relaxed), PHASES.len());
+        let last = labels::index(self.0.phase.swap(phase as u64, Relaxed), Phase::ALL.len());
         let begin = self.0.phase_begin.swap(now, Relaxed);
         self.0.phases[last].fetch_add(now.saturating_sub(begin), Relaxed);
     }
 
     /// The phase that the task is in.
     pub(crate) fn phase(&self) -> Phase {
-        PHASES[labels::index(self.0.phase.load(Relaxed), PHASES.len())]
+        Phase::ALL[labels::index(self.0.phase.load(Relaxed), Phase::ALL.len())]
     }
 
     /// Time spent in `phase` so far.

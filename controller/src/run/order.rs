@@ -10,6 +10,7 @@ use osmo_protocol::items::Output;
 use osmo_protocol::layout;
 
 use super::tree::Tree;
+use crate::service::RsyncFolder;
 
 /// Bytes per second each way, as a service has it without settings of its own.
 const RSYNC_LIMIT: u64 = 2_621_440;
@@ -47,10 +48,21 @@ pub struct Order {
     pub service: SocketAddr,
     /// Extra environment of the sidecar (a real endpoint's).
     pub sidecar_environment: Vec<(String, String)>,
+    /// What the user set for every pod.
+    pub settings: Settings,
+}
+
+/// What a cluster's settings say of every pod.
+#[derive(Clone, Debug)]
+pub struct Settings {
     /// `-io`
     pub io: String,
     /// `-memory`
     pub memory_bytes: Option<usize>,
+    /// From a stop to the end: `-gracePeriod`.
+    pub grace: Duration,
+    /// Folders that rsync serves beside the workspace: `-rsyncPathAllowList`.
+    pub rsync_allow: Vec<RsyncFolder>,
 }
 
 impl Order {
@@ -105,8 +117,10 @@ impl Order {
         flag("-serviceConfig", tree.path("service_config.yaml").into());
         flag("-terminationLog", tree.path("termination-log").into());
         flag("-events", "json".into());
-        flag("-io", (&self.io).into());
-        if let Some(bytes) = self.memory_bytes {
+        flag("-health", tree.health());
+        flag("-gracePeriod", self.settings.grace.as_secs().to_string().into());
+        flag("-io", (&self.settings.io).into());
+        if let Some(bytes) = self.settings.memory_bytes {
             flag("-memory", bytes.to_string().into());
         }
         args
@@ -138,6 +152,11 @@ impl Order {
             args.push("-enableRsync".into());
             for flag in ["-rsyncReadLimit", "-rsyncWriteLimit"] {
                 args.extend([flag.into(), limit.clone().into()]);
+            }
+            if !self.settings.rsync_allow.is_empty() {
+                let entries = self.settings.rsync_allow.iter().map(RsyncFolder::to_string);
+                let list = entries.collect::<Vec<_>>().join(",");
+                args.extend(["-rsyncPathAllowList".into(), list.into()]);
             }
         }
         let mut argv = self.argv.iter();

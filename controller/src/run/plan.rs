@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use super::access::TASK_BUCKET;
-use super::order::Order;
+use super::order::{Order, Settings};
 use super::tree::Tree;
 use crate::workflow;
 use crate::workflow::model::{Group, Input, InputSource, Task, Workflow};
@@ -28,10 +28,8 @@ pub(super) struct Common {
     pub service: std::net::SocketAddr,
     /// Extra environment of the sidecar.
     pub sidecar_environment: Vec<(String, String)>,
-    /// `-io`
-    pub io: String,
-    /// `-memory`
-    pub memory_bytes: Option<usize>,
+    /// What the user set for every pod.
+    pub settings: Settings,
 }
 
 /// Every URL of the workflow's users, tokens resolved.
@@ -80,8 +78,7 @@ pub(super) fn order(
         exec_timeout: whole.exec_timeout,
         service: common.service,
         sidecar_environment: common.sidecar_environment.clone(),
-        io: common.io.clone(),
-        memory_bytes: common.memory_bytes,
+        settings: common.settings.clone(),
     })
 }
 

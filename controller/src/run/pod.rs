@@ -29,10 +29,7 @@ use crate::role::Program;
 /// What a role may say on its standard error before it is cut.
 const STDERR_BYTES_MAX: u64 = 64 << 10;
 
-/// A command whose time is up gets this long to end before it is killed.
-const GRACE: Duration = Duration::from_secs(30);
-
-/// The same, when the sidecar has ended.
+/// A command gets this long to end when its sidecar has, before it is killed.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
 /// An agent that was told to kill its command gets this long.
@@ -166,7 +163,7 @@ async fn wait_both(
             () = &mut timeout, if stopped.is_none() => {
                 exec.signal(Signal::TERM);
                 stopped = Some(Stop::Timeout);
-                next = Some((Instant::now() + GRACE, Signal::HUP));
+                next = Some((Instant::now() + order.settings.grace, Signal::HUP));
             }
             signal = due(next), if next.is_some() => {
                 exec.signal(signal);

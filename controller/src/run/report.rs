@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use osmo_engine::units::{bytes, seconds};
-use osmo_protocol::events::{GpuSummary, Phase, PhaseSummary, Summary};
+use osmo_protocol::events::{GpuSummary, PhaseSummary, Summary};
 use serde::Serialize;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -140,7 +140,7 @@ impl TaskReport {
 }
 
 fn row(phase: &PhaseSummary) -> String {
-    let mut row = format!("{:<9} {:>9}", name(phase.phase), seconds(phase.duration_s));
+    let mut row = format!("{:<9} {:>9}", phase.phase.name(), seconds(phase.duration_s));
     if phase.files > 0 {
         let _ = write!(row, " {:>8} {:>11}", phase.files, bytes(phase.bytes));
         // Rates of next to nothing say nothing.
@@ -166,17 +166,6 @@ fn gpus(gpu: &GpuSummary) -> String {
     let used = gpu.utilization_mean.map(|share| format!(", {:.0} % busy", share * 100.0));
     let peak = bytes(gpu.memory_used_bytes_peak);
     format!("gpu: {}, peak {peak} of memory{}", gpu.gpus, used.unwrap_or_default())
-}
-
-fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Init => "init",
-        Phase::Download => "download",
-        Phase::Run => "run",
-        Phase::Upload => "upload",
-        Phase::Done => "done",
-        Phase::Failed => "failed",
-    }
 }
 
 // Figures for people: 53 bits are plenty.

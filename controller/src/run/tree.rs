@@ -1,5 +1,6 @@
 //! One task's tree, which a pod would see at `/osmo`: here a temporary folder.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
@@ -84,6 +85,13 @@ impl Tree {
     /// Where sidecar and agent meet.
     pub fn socket(&self) -> PathBuf {
         self.path("data/socket/data.sock")
+    }
+
+    /// Where the sidecar tells its metrics and how it is: `-health`.
+    pub fn health(&self) -> OsString {
+        let mut place = OsString::from("unix:");
+        place.push(self.path("health.sock"));
+        place
     }
 
     /// Writes the content of a file that the user's command shall see

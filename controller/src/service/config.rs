@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::folders::RsyncFolder;
+
 /// How the service listens, judges and forgets.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -40,6 +42,8 @@ pub struct ServiceConfig {
     pub log_bytes_max: usize,
     /// Connections at once; one more is closed at once.
     pub connections_max: usize,
+    /// What users learn of the folders that rsync reaches.
+    pub rsync_allow: Vec<RsyncFolder>,
 }
 
 impl Default for ServiceConfig {
@@ -61,6 +65,7 @@ impl Default for ServiceConfig {
             task_lines_max: 1_000,
             log_bytes_max: 64 << 20,
             connections_max: 1_024,
+            rsync_allow: Vec::new(),
         }
     }
 }

@@ -104,7 +104,7 @@ async fn answer_service(
             Err(status) => empty(status),
         },
         ("GET", ["api", "plugins", "configs"]) => match allow(Role::User) {
-            Ok(()) => query::plugins(),
+            Ok(()) => query::plugins(&shared.config.rsync_allow),
             Err(status) => empty(status),
         },
         ("POST", ["api", "workflow", workflow, what @ ..]) => match allow(Role::User) {

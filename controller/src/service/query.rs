@@ -4,6 +4,7 @@
 //! (a dashboard, a database's times, a cluster's names) is null, as it may be
 //! there.
 
+use super::folders::{RsyncFolder, allowed};
 use super::http::Call;
 use super::ledger::{Ledger, Task};
 use super::refusal::Refusal;
@@ -21,11 +22,12 @@ const USER: &str = "local";
 const DEFAULT: &str = "default";
 
 /// `GET /api/plugins/configs`, with the rates that OSMO has by default.
-pub(crate) fn plugins() -> Reply {
-    json(
-        StatusCode::OK,
-        r#"{"rsync":{"enabled":true,"enable_telemetry":false,"read_bandwidth_limit":2621440,"write_bandwidth_limit":2621440,"allowed_paths":{},"daemon_debounce_delay":30.0,"daemon_poll_interval":120.0,"daemon_reconcile_interval":60.0}}"#,
-    )
+pub(crate) fn plugins(folders: &[RsyncFolder]) -> Reply {
+    let allowed = allowed(folders);
+    let text = format!(
+        r#"{{"rsync":{{"enabled":true,"enable_telemetry":false,"read_bandwidth_limit":2621440,"write_bandwidth_limit":2621440,"allowed_paths":{allowed},"daemon_debounce_delay":30.0,"daemon_poll_interval":120.0,"daemon_reconcile_interval":60.0}}}}"#,
+    );
+    json(StatusCode::OK, text)
 }
 
 /// `GET /api/workflow/{name}`.

@@ -61,6 +61,24 @@ pub enum Phase {
     Failed,
 }
 
+impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Init, Self::Download, Self::Run, Self::Upload, Self::Done, Self::Failed];
+
+    /// As events and metrics call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Download => "download",
+            Self::Run => "run",
+            Self::Upload => "upload",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a task pod did, phase by phase.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {

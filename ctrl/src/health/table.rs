@@ -9,9 +9,7 @@ use super::View;
 use super::exposition::Samples;
 use super::process::Process;
 use crate::gpu::GpuNow;
-use crate::meters::{
-    Backend, Direction, Kind, Label as _, Meters, PHASES, RetryReason, phase_name,
-};
+use crate::meters::{Backend, Direction, Kind, Label as _, Meters, RetryReason};
 use crate::service::outbox::Backlog;
 use crate::usage;
 
@@ -81,10 +79,10 @@ impl Reading {
     fn moved(&self, mut each: impl FnMut(&[&str], (u64, u64))) {
         for way in Direction::ALL {
             for backend in Backend::ALL {
-                for phase in PHASES {
+                for phase in Phase::ALL {
                     let moved = self.meters.moved(way, backend, phase);
                     if moved != (0, 0) {
-                        each(&[way.name(), backend.name(), phase_name(phase)], moved);
+                        each(&[way.name(), backend.name(), phase.name()], moved);
                     }
                 }
             }
@@ -188,7 +186,7 @@ pub(super) const TABLE: [Metric; 28] = [
 ];
 
 fn each_phase(mut each: impl FnMut(Phase, &str)) {
-    PHASES.into_iter().for_each(|phase| each(phase, phase_name(phase)));
+    Phase::ALL.into_iter().for_each(|phase| each(phase, phase.name()));
 }
 
 // Bytes of a GPU fit well below 2^53.

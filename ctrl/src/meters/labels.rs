@@ -1,7 +1,6 @@
 //! The values that labels take.
 
 use osmo_engine::uri::Scheme;
-use osmo_protocol::events::Phase;
 
 /// A closed set of label values.
 pub(crate) trait Label {
@@ -103,22 +102,6 @@ impl Backend {
             Some(Scheme::Azure) => Self::Azure,
             None => Self::Other,
         }
-    }
-}
-
-/// The phases, in the order of their numbers.
-pub(crate) const PHASES: [Phase; 6] =
-    [Phase::Init, Phase::Download, Phase::Run, Phase::Upload, Phase::Done, Phase::Failed];
-
-/// As the events call it.
-pub(crate) fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Init => "init",
-        Phase::Download => "download",
-        Phase::Run => "run",
-        Phase::Upload => "upload",
-        Phase::Done => "done",
-        Phase::Failed => "failed",
     }
 }
 

@@ -1,14 +1,14 @@
 use osmo_engine::Progress;
 use osmo_protocol::events::Phase;
 
-use super::{Backend, Direction, Kind, Meters, PHASES, RetryReason, phase_name};
+use super::{Backend, Direction, Kind, Meters, RetryReason};
 
 #[test]
 fn labels_stand_at_their_numbers() {
-    for (at, phase) in PHASES.into_iter().enumerate() {
+    for (at, phase) in Phase::ALL.into_iter().enumerate() {
         assert_eq!(phase as usize, at);
         let told = serde_json::to_value(phase).ok();
-        assert_eq!(told, Some(phase_name(phase).into()), "the events call it the same");
+        assert_eq!(told, Some(phase.name().into()), "the events call it the same");
     }
     assert_eq!(Backend::of("gs://bucket/x"), Backend::Gs);
     assert_eq!(Backend::of("ftp://bucket/x"), Backend::Other);

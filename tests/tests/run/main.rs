@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod desk;
+mod live;
 mod places;
+mod pod;
 mod sessions;
 mod stops;
 

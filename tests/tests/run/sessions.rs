@@ -1,82 +1,10 @@
 //! Inside a running task: a real run, the real programs, curl and tmux.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use osmo_tests::skip::skip;
-
-use super::desk::{Desk, PROGRAMS};
-
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// A workflow at work, and how to reach it.
-struct Live {
-    desk: Desk,
-    run: Option<Child>,
-}
-
-impl Live {
-    /// Runs `script` after it has said that it is ready.
-    fn start(script: &str) -> Self {
-        let desk = Desk::new();
-        let text = format!(
-            "workflow:\n  name: live\n  tasks:\n  - name: only\n    image: any\n    \
-             command: [sh, -c]\n    args:\n    - |\n      echo ready\n      {script}\n"
-        );
-        let run = desk.start_text(&text, &["--quiet"]);
-        Self { desk, run: Some(run) }
-    }
-
-    fn login(&self) -> String {
-        self.desk.state.path().join("service/login.yaml").to_str().unwrap().to_owned()
-    }
-
-    fn osmo(&self, words: &[&str]) -> Command {
-        let (name, rest) = words.split_first().unwrap();
-        let mut command = PROGRAMS.command("osmo", [*name, "--login", &self.login()]);
-        command.args(rest).env("HOME", self.desk.state.path()).stdin(Stdio::null());
-        command
-    }
-
-    fn exec(&self, script: &str) -> Output {
-        self.osmo(&["exec", "live-1", "only", "--", "sh", "-c", script]).output().unwrap()
-    }
-
-    /// The run's end.
-    fn end(mut self) -> Option<i32> {
-        let status = self.run.take().unwrap().wait().unwrap();
-        self.desk.assert_nobody_left();
-        status.code()
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        if let Some(run) = &mut self.run {
-            let _ = run.kill();
-            let _ = run.wait();
-        }
-    }
-}
-
-/// Waits for `/osmo/output/done`, which a test makes when it has seen enough.
-const UNTIL_DONE: &str = "until [ -e /osmo/output/done ]; do sleep 0.1; done";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn has(program: &str) -> bool {
-    let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-    let there = there.unwrap().status.success();
-    if !there {
-        skip(&format!("{program} is not here"));
-    }
-    there
-}
+use super::live::{Live, UNTIL_DONE, WATCHDOG, free_port, has, text};
 
 #[test]
 fn a_command_in_a_task_gives_its_output_and_its_code() {
@@ -95,7 +23,7 @@ fn a_port_of_a_task_is_reached_by_curl() {
     if !has("curl") {
         return;
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let serve = format!(
         "head -c 16777216 /dev/urandom >/osmo/run/file\n      \
         python3 -m http.server --bind 127.0.0.1 --directory /osmo/run {port} >/osmo/run/log 2>&1 &\n      \
@@ -130,59 +58,6 @@ fn a_port_of_a_task_is_reached_by_curl() {
     let interrupt = Command::new("kill").args(["-INT", &forward.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
     assert_eq!(forward.wait().unwrap().code(), Some(0));
-    live.exec("touch /osmo/output/done");
-    assert_eq!(live.end(), Some(0));
-}
-
-#[test]
-fn a_browser_reaches_a_task_through_the_service() {
-    if !has("curl") {
-        return;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let serve = format!(
-        "mkdir -p /osmo/run/web && echo hello from the task >'/osmo/run/web/a b'\n      \
-        head -c 3000000 /dev/urandom >/osmo/run/web/big\n      \
-        python3 -m http.server --bind 127.0.0.1 --directory /osmo/run/web {port} >/osmo/run/log 2>&1 &\n      \
-        {UNTIL_DONE}"
-    );
-    let live = Live::start(&serve);
-    live.exec(&format!(
-        "until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'; do sleep 0.2; done"
-    ));
-    let login = fs::read_to_string(live.login()).unwrap();
-    // YAML or JSON: a value begins behind its name and ends before a quote.
-    let value = |name: &str| {
-        let rest = login.split_once(name).unwrap().1.trim_start_matches(['"', ':', ' ', '\'']);
-        rest.split(['"', '\'', ',', '\n', ' ', '}']).next().unwrap().to_owned()
-    };
-    let (url, token) = (value("url"), value("id_token"));
-    let curl = |words: &[&str]| {
-        let output = Command::new("curl").args(["-s", "--max-time", "30"]).args(words).output();
-        output.unwrap().stdout
-    };
-    let bearer = format!("Authorization: Bearer {token}");
-    let ask = format!("{url}/api/workflow/live-1/webserver/only?task_port={port}");
-    let answer: serde_json::Value =
-        serde_json::from_slice(&curl(&["-X", "POST", "-H", &bearer, &ask])).unwrap();
-    let key = answer["key"].as_str().unwrap().to_lowercase();
-    let host = format!("Host: {key}.localhost");
-    let alive = format!("{url}/api/router/webserver/{key}");
-    let begun = Instant::now();
-    while curl(&["-H", &bearer, &alive]) != b"true" {
-        assert!(begun.elapsed() < WATCHDOG, "the task's webserver is never alive");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let page = curl(&["-i", "-H", &host, &format!("{url}/a%20b")]);
-    let page = text(&page);
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("hello from the task"), "{page}");
-    let missing =
-        curl(&["-o", "/dev/null", "-w", "%{http_code}", "-H", &host, &format!("{url}/no")]);
-    assert_eq!(text(&missing), "404");
-    let sum = live.exec("sha256sum </osmo/run/web/big");
-    let command = format!("curl -s -H '{host}' {url}/big | sha256sum");
-    let got = Command::new("sh").args(["-c", &command]).output().unwrap().stdout;
-    assert_eq!(text(&got)[..64], text(&sum.stdout)[..64]);
     live.exec("touch /osmo/output/done");
     assert_eq!(live.end(), Some(0));
 }
