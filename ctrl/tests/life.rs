@@ -7,7 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-use common::{Agent, Seen, Service, Sidecar, TOKEN, WATCHDOG};
+use common::{Agent, Mood, Seen, Service, Sidecar, TOKEN, WATCHDOG};
 use osmo_protocol::socket::{AgentState, Frame};
 use serde_json::Value;
 
@@ -85,6 +85,20 @@ fn the_agent_learns_that_its_last_line_is_stored() {
         }
     }
     assert_eq!(told, 2);
+    assert_eq!(sidecar.end().0, Some(0));
+}
+
+/// The service drops whoever sends a metric that it cannot read; each connection
+/// would end over the same one.
+#[test]
+fn a_metric_that_ends_every_connection_is_left_out() {
+    let service = Service::start(200, TOKEN, &[Mood::HatesMetrics; 30]);
+    let sidecar = Sidecar::start(service.port, &[]);
+    let mut agent = Agent::good(&sidecar);
+    agent.wait_for_start();
+    agent.say(&Frame::MessageOut("the line behind it".into()));
+    service.wait_for("the line behind it");
+    agent.say(&Frame::ExecFinished);
     assert_eq!(sidecar.end().0, Some(0));
 }
 

@@ -217,6 +217,10 @@ pub struct UploadJob {
     pub local: Vec<PathBuf>,
     /// Which of them, by the path that follows the prefix.
     pub select: Select,
+    /// Folders, one of which every file must lie in, wherever links lead; any
+    /// will do without. For whoever uploads what others may write, and can read
+    /// more than they.
+    pub within: Vec<PathBuf>,
     /// In which order they go.
     pub order: UploadOrder,
     /// Who decides on each of them, and is told which are in the store.

@@ -69,6 +69,8 @@ pub struct Brief {
     pub if_exists: IfExists,
     /// Whether a file fails whose arrival no checksum confirms.
     pub require_verified: bool,
+    /// Real folders, one of which every file must lie in; any will do without.
+    pub within: Vec<PathBuf>,
     /// Bytes a second, where the job has a limit.
     pub pace: Option<Arc<SharedPace>>,
     /// Who is told of each file that is in the store.
@@ -125,7 +127,7 @@ pub struct PartsOrder {
 /// One upload's side of a shard.
 pub struct Uploads {
     site: Site,
-    root: Fd,
+    door: read::Door,
     if_exists: IfExists,
     require_verified: bool,
     ledger: Option<Arc<dyn Ledger>>,
@@ -137,9 +139,9 @@ impl Uploads {
     /// # Errors
     /// No descriptor is left.
     pub fn join(site: Site, brief: &Brief) -> Result<Self> {
-        let root = read::open_root()?;
+        let door = read::Door::new(&brief.within)?;
         let Brief { if_exists, require_verified, .. } = *brief;
-        Ok(Self { site, root, if_exists, require_verified, ledger: brief.ledger.clone() })
+        Ok(Self { site, door, if_exists, require_verified, ledger: brief.ledger.clone() })
     }
 
     /// Moves one file in one request and counts how it ended.

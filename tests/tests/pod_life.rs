@@ -130,6 +130,31 @@ async fn code(child: &mut Child) -> Option<i32> {
     timeout(WATCHDOG, child.wait()).await.expect("the program ends").unwrap().code()
 }
 
+/// The sidecar can read what the command cannot; a link must not make it carry
+/// that out.
+#[tokio::test]
+async fn a_link_in_the_outputs_brings_no_secret_out() {
+    let pod = Pod::new().await;
+    std::fs::write(pod.path("input/own"), "an input").unwrap();
+    let (token, config) = (pod.path("token"), pod.path("config.yaml"));
+    let outputs = ["-outputs", "url:s3://bkt/out,", "-outputs", "kpi:s3://bkt/kpi,config"];
+    let mut ctrl = pod.ctrl(&outputs);
+    let script = format!(
+        "ln -s {} token; ln -s {} config; ln -s {} own; ln -s / root; echo fine >fine",
+        token.display(),
+        config.display(),
+        pod.path("input/own").display()
+    );
+    let mut exec = pod.exec(&script);
+    assert_eq!(code(&mut exec).await, Some(0));
+    assert_eq!(code(&mut ctrl).await, Some(12));
+    assert_eq!(pod.store.keys(), ["out/fine", "out/own"]);
+    assert_eq!(**pod.store.object("out/own").unwrap(), *b"an input");
+    let message = pod.termination()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("leads out of"), "{message}");
+    pod.assert_tidy();
+}
+
 /// Thirty small files, and one of two parts that the store never takes.
 #[tokio::test]
 async fn in_the_grace_period_small_files_arrive_and_the_big_one_is_listed() {

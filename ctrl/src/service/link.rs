@@ -29,12 +29,13 @@ use crate::session::Sessions;
 const DIAL_LIMIT: Duration = Duration::from_secs(15);
 /// A write that takes longer means that nobody reads.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
-/// Frames after which an acknowledgement is asked without a pause.
-const UNMARKED_MAX: u64 = 256;
 /// The shortest pause after which an acknowledgement is asked.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The service's close code for a task that it does not know.
 const CLOSE_UNKNOWN: u16 = 4000;
+/// So often a connection may end over a metric before the metric is left out:
+/// the service drops whoever sends one that it cannot read.
+const DOUBTS_MAX: u32 = 3;
 /// So often it may say so before we believe it.
 const UNKNOWN_MAX: u32 = 3;
 
@@ -85,6 +86,8 @@ pub(crate) struct Link {
     good_at: Instant,
     connections: u32,
     refusals: u32,
+    /// Connections in a row that took a metric and ended without a word.
+    doubts: u32,
 }
 
 impl Link {
@@ -110,6 +113,7 @@ impl Link {
             good_at: Instant::now(),
             connections: 0,
             refusals: 0,
+            doubts: 0,
         }
     }
 
@@ -141,7 +145,9 @@ impl Link {
         };
         self.log.meters().link_down();
         self.log.console().warn(&format!("lost the service: {}", lost.reason));
-        self.outbox.rewind(lost.deaf);
+        let doubtful = !pulse.has_answered() && self.outbox.has_sent_metric();
+        self.doubts = if doubtful { self.doubts + 1 } else { 0 };
+        self.outbox.rewind(lost.deaf || self.doubts >= DOUBTS_MAX);
         if pulse.is_proven() {
             self.good_at = Instant::now();
             self.backoff.reset();
@@ -215,7 +221,7 @@ impl Link {
                     self.send_batch(socket).await?;
                     pulse.sent();
                     let (unmarked, at_once) = self.outbox.unmarked();
-                    if unmarked >= UNMARKED_MAX || (at_once && unmarked > 0) {
+                    if at_once && unmarked > 0 {
                         self.send_mark(socket, pulse).await?;
                     }
                 }

@@ -24,6 +24,10 @@ pub(crate) const BYTES_MAX: usize = 4 << 20;
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// Frames handed out together.
 const BATCH: usize = 128;
+/// Frames after which an acknowledgement is asked without a pause.
+const UNMARKED_MAX: u64 = 256;
+/// Bytes of frames after which it is: long lines must not wait for many.
+const UNMARKED_BYTES_MAX: usize = 256 << 10;
 
 /// The queue; shared by everybody who says something and the link.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ struct Queue {
     marks: VecDeque<u64>,
     /// As the last of `marks`, or of those answered.
     marked: u64,
+    /// Bytes of frames that were sent since.
+    unmarked_bytes: usize,
     dropped: u64,
     /// Lines of the agent that have left.
     stored: u64,
@@ -84,6 +90,7 @@ impl Outbox {
                 next: 0,
                 marks: VecDeque::new(),
                 marked: 0,
+                unmarked_bytes: 0,
                 dropped: 0,
                 stored: 0,
                 since: None,
@@ -167,16 +174,26 @@ impl Outbox {
     }
 
     /// Sent frames that no `LOG_DONE` covers, and whether one should be sent
-    /// without delay.
+    /// without delay: the end is near, they are many or large, or there is no room
+    /// for others before they are acknowledged.
     pub(crate) fn unmarked(&self) -> (u64, bool) {
         let queue = self.lock();
-        (queue.unmarked(), queue.draining && queue.unsent() == 0)
+        let unmarked = queue.unmarked();
+        let is_all = queue.unsent() == 0 && (queue.draining || queue.is_full());
+        let many = unmarked >= UNMARKED_MAX || queue.unmarked_bytes >= UNMARKED_BYTES_MAX;
+        (unmarked, is_all || many)
+    }
+
+    /// Whether this connection was sent a metric that is not acknowledged.
+    pub(crate) fn has_sent_metric(&self) -> bool {
+        self.lock().sent().any(|entry| entry.metric)
     }
 
     /// Notes that a `LOG_DONE` was sent.
     pub(crate) fn mark(&self) {
         let mut queue = self.lock();
         queue.marked = queue.next;
+        queue.unmarked_bytes = 0;
         let mark = queue.marked;
         queue.marks.push_back(mark);
     }
@@ -225,6 +242,12 @@ impl Queue {
 
     fn unsent(&self) -> u64 {
         self.first + self.entries.len() as u64 - self.next
+    }
+
+    /// What this connection was sent and has not acknowledged.
+    fn sent(&self) -> impl Iterator<Item = &Entry> {
+        let sent = usize::try_from(self.next - self.first).unwrap_or(usize::MAX);
+        self.entries.iter().take(sent)
     }
 
     fn unmarked(&self) -> u64 {
@@ -282,7 +305,9 @@ impl Queue {
         self.next += count as u64;
         self.urgent &= self.unsent() > 0;
         let frames = self.entries.range(skip..skip + count).map(|entry| entry.frame.clone());
-        frames.filter(|frame| !frame.is_empty()).collect()
+        let frames: Vec<_> = frames.filter(|frame| !frame.is_empty()).collect();
+        self.unmarked_bytes += frames.iter().map(|frame| frame.len()).sum::<usize>();
+        frames
     }
 
     fn acknowledge(&mut self) -> u64 {
@@ -306,6 +331,7 @@ impl Queue {
         }
         self.next = self.first;
         self.marked = self.first;
+        self.unmarked_bytes = 0;
         self.marks.clear();
         self.since = None;
     }

@@ -23,6 +23,9 @@ const GENTLE_BYTES_PER_S: u64 = 64 << 20;
 /// The engine, while it is needed.
 pub(crate) struct EngineMover {
     config: EngineConfig,
+    /// The command can write there and no further: what it makes a link to
+    /// somewhere else, this container's secrets among them, stays here.
+    within: Vec<PathBuf>,
     log: Log,
     engine: Mutex<Option<Engine>>,
     /// The last one's driver.
@@ -38,7 +41,8 @@ impl EngineMover {
             access: Access::default(),
             ..EngineConfig::default()
         };
-        Self { config, log, engine: Mutex::new(None), driver: Mutex::default() }
+        let within = vec![flags.output_folder.clone(), flags.input_folder.clone()];
+        Self { config, within, log, engine: Mutex::new(None), driver: Mutex::default() }
     }
 
     /// Hands `job` to the engine, which starts with the first.
@@ -89,6 +93,7 @@ impl EngineMover {
                     remote,
                     local,
                     select,
+                    within: self.within.clone(),
                     order: UploadOrder::SmallestFirst,
                     ledger: way.ledger,
                     limit_bytes_per_s: way.gentle.then_some(GENTLE_BYTES_PER_S),

@@ -30,6 +30,8 @@ pub(crate) enum Mood {
     Good,
     /// Resets the connection after so many messages.
     Dies(usize),
+    /// Ends the connection without a word when a metric comes.
+    HatesMetrics,
     /// Closes with 4000.
     Unknown,
 }
@@ -155,7 +157,7 @@ async fn serve(
     };
     let mut socket = tokio_tungstenite::accept_hdr_async(stream, note).await.unwrap();
     let mut left = match mood {
-        Mood::Good => usize::MAX,
+        Mood::Good | Mood::HatesMetrics => usize::MAX,
         Mood::Dies(count) => count,
         Mood::Unknown => {
             let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame {
@@ -181,6 +183,9 @@ async fn serve(
         }
         let inner: String = serde_json::from_str(&text).unwrap();
         let message: Value = serde_json::from_str(&inner).unwrap();
+        if matches!(mood, Mood::HatesMetrics) && message.get("MetricType").is_some() {
+            return;
+        }
         if message["IOType"] == "LOG_DONE" {
             let _ = socket.send(Message::text(r#"{"action": "log_done"}"#)).await;
         } else {

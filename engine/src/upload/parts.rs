@@ -31,7 +31,7 @@ pub struct PartsDone {
 impl Uploads {
     /// One request; the checksum that the store confirmed.
     pub(super) async fn whole(&self, order: &FileOrder) -> Result<Option<&'static str>> {
-        let fd = read::open(&self.site.ring, &self.root, order).await?;
+        let fd = read::open(&self.site.ring, &self.door, order).await?;
         let cut = Cut::new(order.stamp.bytes, order.stamp.bytes.max(1), 1);
         let rung = self.site.store.checks().rung();
         let lanes = Lanes {
@@ -57,7 +57,7 @@ impl Uploads {
         upload: &Arc<str>,
         rung: Rung,
     ) -> Result<PartsDone> {
-        let fd = read::open(&self.site.ring, &self.root, order).await?;
+        let fd = read::open(&self.site.ring, &self.door, order).await?;
         let cut = plan::cut(order.stamp.bytes);
         let done = Rc::new(Done::new(order.stamp.bytes));
         let running: Vec<_> = (0..cut.parts().min(LANES_MAX))

@@ -1,7 +1,9 @@
 //! Part → [`Loaded`]: file bytes in leased buffers.
 
 use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
@@ -21,21 +23,54 @@ pub struct Loaded {
     pub(super) bytes: u64,
 }
 
-/// The folder that absolute paths start from.
-pub(super) fn open_root() -> Result<Fd> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let root = rustix::fs::open("/", flags, Mode::empty());
-    root.map(Rc::new).map_err(|errno| fault("open", "/", errno.into()))
+/// Where files are opened.
+pub(super) struct Door {
+    /// The folder that absolute paths start from.
+    root: Fd,
+    /// Real folders, one of which every file must lie in; any will do without.
+    within: Vec<PathBuf>,
+}
+
+impl Door {
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn new(within: &[PathBuf]) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let root = rustix::fs::open("/", flags, Mode::empty());
+        let root = root.map(Rc::new).map_err(|errno| fault("open", "/", errno.into()))?;
+        Ok(Self { root, within: within.to_vec() })
+    }
+
+    /// The kernel's own word on where an open file lies: whoever may write to a
+    /// folder can turn any name in it into a link at any time.
+    fn admit(&self, fd: &Fd, name: &str) -> Result<()> {
+        if self.within.is_empty() {
+            return Ok(());
+        }
+        let place = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+            .map_err(|error| fault("find out where it lies:", name, error))?;
+        if self.within.iter().any(|folder| place.starts_with(folder)) {
+            return Ok(());
+        }
+        let folders: Vec<_> =
+            self.within.iter().map(|folder| folder.display().to_string()).collect();
+        let sentence = format!(
+            "{name} leads out of {}; what is to be uploaded must lie there itself",
+            folders.join(" and ")
+        );
+        Err(Error::new(ErrorKind::Local, sentence))
+    }
 }
 
 /// Opens the order's file and makes sure that it is the one that was found.
-pub(super) async fn open(ring: &Ring, root: &Fd, order: &FileOrder) -> Result<Fd> {
+pub(super) async fn open(ring: &Ring, door: &Door, order: &FileOrder) -> Result<Fd> {
     let path = std::ffi::CString::new(order.path.as_os_str().as_bytes())
         .map_err(|_| Error::new(ErrorKind::Local, "the path contains a NUL byte"))?;
     // Not blocking: the file may have become a pipe since it was found.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = ring.open_at(root, &path, flags, Mode::empty()).await;
+    let opened = ring.open_at(&door.root, &path, flags, Mode::empty()).await;
     let fd = opened.map_err(|error| fault("open", &order.name, error))?;
+    door.admit(&fd, &order.name)?;
     unchanged(&fd, order)?;
     Ok(fd)
 }

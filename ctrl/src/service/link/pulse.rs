@@ -56,10 +56,15 @@ impl Pulse {
         self.answers += 1;
     }
 
-    /// Whether the service did more than accept: a connection that dies at once
-    /// does not end an outage.
+    /// Whether the service did more than accept: a connection that dies at once,
+    /// or takes lines and acknowledges none, does not end an outage.
     pub(super) fn is_proven(&self) -> bool {
-        self.answers > 0 || self.begin.elapsed() >= SILENCE
+        self.answers > 0 || (self.owed == 0 && self.begin.elapsed() >= SILENCE)
+    }
+
+    /// Whether it acknowledged anything.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answers > 0
     }
 
     pub(super) fn paused(&self, pause: Duration) -> bool {
@@ -76,5 +81,28 @@ impl Pulse {
             due = due.min(self.asked_at + ANSWER_LIMIT);
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pulse, SILENCE};
+
+    fn old() -> Pulse {
+        let mut pulse = Pulse::new();
+        pulse.begin -= SILENCE;
+        pulse
+    }
+
+    #[test]
+    fn a_service_that_acknowledges_nothing_is_not_back() {
+        assert!(!Pulse::new().is_proven());
+        assert!(old().is_proven(), "nothing was asked");
+        let mut pulse = old();
+        pulse.asked();
+        assert!(!pulse.is_proven(), "for as long as the connection held");
+        pulse.answered();
+        pulse.asked();
+        assert!(pulse.is_proven(), "it did work");
     }
 }

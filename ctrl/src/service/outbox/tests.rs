@@ -205,3 +205,41 @@ async fn lines_of_the_agent_are_counted_once_they_are_stored_or_dropped() {
     fill(&outbox, 3..6);
     assert_eq!(*stored.borrow_and_update(), 3, "a drop is told");
 }
+
+#[test]
+fn long_lines_are_marked_before_they_are_many() {
+    let outbox = Outbox::new(10_000);
+    let long = "x".repeat(32 << 10);
+    for _ in 0..9 {
+        outbox.push(&line(&long));
+    }
+    assert_eq!(outbox.unmarked(), (0, false));
+    assert_eq!(outbox.batch().len(), 9);
+    assert_eq!(outbox.unmarked(), (9, true), "288 KiB");
+    outbox.mark();
+    assert_eq!(outbox.unmarked(), (0, false));
+    outbox.rewind(false);
+    fill(&outbox, 0..1);
+    assert_eq!(outbox.batch().len(), 10);
+    assert!(outbox.unmarked().1, "they count again on another connection");
+}
+
+#[test]
+fn what_fills_the_outbox_is_marked_once_it_is_sent() {
+    let outbox = Outbox::new(100);
+    fill(&outbox, 0..100);
+    assert_eq!(outbox.batch().len(), 100);
+    assert_eq!(outbox.unmarked(), (100, true), "nothing more can come before");
+}
+
+#[test]
+fn a_metric_counts_as_sent_until_it_is_acknowledged() {
+    let outbox = Outbox::new(100);
+    outbox.push(&metric());
+    assert!(!outbox.has_sent_metric());
+    outbox.batch();
+    assert!(outbox.has_sent_metric());
+    outbox.mark();
+    outbox.acknowledge();
+    assert!(!outbox.has_sent_metric());
+}

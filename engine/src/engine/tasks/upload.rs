@@ -1,6 +1,8 @@
 //! Files and folders below a prefix.
 
 use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,9 +10,10 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Given, attend, panicked, settle, unless};
+use super::{Given, attend, blocking, panicked, settle, unless};
 use crate::desk::Desk;
 use crate::digest::Checked;
+use crate::disk::fault;
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::SharedPace;
@@ -42,6 +45,8 @@ pub(in crate::engine) async fn upload(
     let uri = Uri::parse(&job.remote)?;
     let filter = Filter::new(&job.select)?;
     let sources = sources(&job)?;
+    let folders = job.within.clone();
+    let within = blocking(move || real_folders(&folders)).await?;
     let tally = orders.tally();
     let opened = given.open(job.access.as_ref(), &uri, &job.store, (tally, cancel)).await?;
     let (desk, contact) = opened;
@@ -52,6 +57,7 @@ pub(in crate::engine) async fn upload(
             contact,
             if_exists: job.if_exists,
             require_verified: job.require_verified,
+            within,
             pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
             ledger: job.ledger.clone(),
         }),
@@ -250,4 +256,14 @@ impl Sender {
             Err(error) => self.desk.gave_up(&name, &error),
         }
     }
+}
+
+/// Where folders really are.
+fn real_folders(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let real = |folder: &PathBuf| match std::fs::canonicalize(folder) {
+        // Nothing lies in it; the rule stays.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(folder.clone()),
+        found => found.map_err(|error| fault("find", &folder.display().to_string(), error)),
+    };
+    folders.iter().map(real).collect()
 }
