@@ -123,7 +123,7 @@ impl Downloads {
             return self.site.tally.failed(&object.key, &error);
         }
         match self.object(object).await {
-            Ok(Landed::Published(checked)) => self.site.tally.done(object.bytes, checked),
+            Ok(Landed::Published(checked)) => self.site.tally.done(object.bytes, checked.verdict()),
             Ok(Landed::Skipped) => self.site.tally.skipped(object.bytes),
             Err(error) => self.site.gave_up(&object.key, &error),
         }

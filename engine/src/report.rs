@@ -118,8 +118,17 @@ pub struct Verification {
     pub verified: std::collections::BTreeMap<&'static str, u64>,
     /// Files for which the store declares nothing that can be compared.
     pub unverifiable: u64,
-    /// The same, by reason ([`crate::digest::Unverifiable::name`]).
+    /// The same, by reason.
     pub unverifiable_reasons: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// How one file was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It matches, by this algorithm.
+    Verified(&'static str),
+    /// It could be compared with nothing, for this reason.
+    Unverifiable(&'static str),
 }
 
 /// What a job cost.

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::digest::Checked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Observer;
-use crate::report::{Action, FAILURES_KEPT, FileFailure, JobEvent, Progress, Verification};
+use crate::report::{
+    Action, FAILURES_KEPT, FileFailure, JobEvent, Progress, Verdict, Verification,
+};
 use crate::waits::RetryPolicy;
 
 use breaker::Breaker;
@@ -101,22 +102,20 @@ impl Tally {
         self.bytes_done.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// A file is visible, and was compared with that.
-    pub fn done(&self, bytes: u64, checked: Checked) {
+    /// A file is visible, and was checked so.
+    pub fn done(&self, bytes: u64, verdict: Verdict) {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.bytes_visible.fetch_add(bytes, Ordering::Relaxed);
         lock(&self.breaker).reached();
         let mut verification = lock(&self.verified);
-        let name = match checked {
-            Checked::Crc(algorithm) => algorithm.name(),
-            Checked::Md5 => "md5",
-            Checked::Not(why) => {
+        let place = match verdict {
+            Verdict::Verified(name) => verification.verified.entry(name),
+            Verdict::Unverifiable(reason) => {
                 verification.unverifiable += 1;
-                *verification.unverifiable_reasons.entry(why.name()).or_insert(0) += 1;
-                return;
+                verification.unverifiable_reasons.entry(reason)
             }
         };
-        *verification.verified.entry(name).or_insert(0) += 1;
+        *place.or_insert(0) += 1;
     }
 
     /// A file was there already.
@@ -287,7 +286,7 @@ mod tests {
         for bytes in [1, 2, 3] {
             tally.plan(bytes);
         }
-        tally.done(1, Checked::Md5);
+        tally.done(1, Verdict::Verified("md5"));
         tally.skipped(2);
         let lost = tally.settled().map_err(|error| error.kind());
         assert_eq!(lost, Err(ErrorKind::Internal));

@@ -47,7 +47,6 @@ use crate::digest::Checked;
 use crate::error::{ErrorKind, Result};
 use crate::flow::SharedPace;
 use crate::job::{IfExists, Ledger};
-use crate::ring::Fd;
 use crate::s3::{Contact, Rung};
 use crate::site::Site;
 use walk::Stamp;
@@ -153,7 +152,7 @@ impl Uploads {
             Ok(confirmed) => {
                 let checked = Checked::confirmed(confirmed);
                 match arrived(checked, self.require_verified) {
-                    Ok(()) => self.site.tally.done(order.stamp.bytes, checked),
+                    Ok(()) => self.site.tally.done(order.stamp.bytes, checked.verdict()),
                     Err(error) => return self.site.tally.failed(&order.name, &error),
                 }
                 order.tell(self.ledger.as_deref());

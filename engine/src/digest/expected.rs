@@ -4,6 +4,7 @@ use md5::{Digest as _, Md5};
 
 use crate::digest::{Algorithm, Declared, Digest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::report::Verdict;
 
 /// An MD5.
 pub type Md5Sum = [u8; 16];
@@ -244,6 +245,15 @@ impl Checked {
             (Some(algorithm), _) => Self::Crc(algorithm),
             (None, Some(_)) => Self::Md5,
             (None, None) => Self::Not(Unverifiable::Unconfirmed),
+        }
+    }
+
+    /// As reports have it.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Crc(algorithm) => Verdict::Verified(algorithm.name()),
+            Self::Md5 => Verdict::Verified("md5"),
+            Self::Not(why) => Verdict::Unverifiable(why.name()),
         }
     }
 

@@ -243,7 +243,7 @@ impl Sender {
             Ok(confirmed) => {
                 let checked = Checked::confirmed(confirmed);
                 match upload::arrived(checked, self.brief.require_verified) {
-                    Ok(()) => self.orders.tally().done(bytes, checked),
+                    Ok(()) => self.orders.tally().done(bytes, checked.verdict()),
                     Err(error) => return self.orders.tally().failed(&name, &error),
                 }
                 file.tell(self.brief.ledger.as_deref());
