@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "pod_faults/codes.rs"]
+mod codes;
+#[path = "pod_faults/half_open.rs"]
+mod half_open;
 #[path = "pod_faults/pod.rs"]
 mod pod;
 

@@ -3,7 +3,7 @@
 use super::auth::Role;
 use super::config::TokenApplication;
 use super::http::Call;
-use super::refusal::{self, Field, unprocessable};
+use super::refusal::{Field, Refusal, unprocessable};
 use super::reply::{Reply, detail, json, text};
 use super::{Shared, TaskKey, TaskStatus};
 use http::{Method, StatusCode};
@@ -31,13 +31,11 @@ pub(crate) fn answer(call: &Call, shared: &Shared) -> Reply {
             let answer = Answer { token: Some(token), expires_at: Some(expires_at), error: None };
             json(StatusCode::OK, serde_json::to_string(&answer).unwrap_or_default())
         }
-        Err(Refusal::State(error)) => {
+        Err(Fault::State(error)) => {
             detail(StatusCode::BAD_REQUEST, Answer { error: Some(error), ..Answer::default() })
         }
-        Err(Refusal::Wrong(message)) => match shared.config.token_application {
-            TokenApplication::Core => {
-                refusal::Refusal::user(StatusCode::BAD_REQUEST, message, None).reply()
-            }
+        Err(Fault::Wrong(message)) => match shared.config.token_application {
+            TokenApplication::Core => Refusal::user(StatusCode::BAD_REQUEST, message, None).reply(),
             TokenApplication::Logger => {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
@@ -51,7 +49,7 @@ struct Asked {
     token: String,
 }
 
-enum Refusal {
+enum Fault {
     State(&'static str),
     Wrong(String),
 }
@@ -107,27 +105,27 @@ fn body_token(body: &[u8]) -> Result<String, Field> {
     }
 }
 
-fn judge(asked: &Asked, shared: &Shared) -> Result<(), Refusal> {
+fn judge(asked: &Asked, shared: &Shared) -> Result<(), Fault> {
     let TaskKey { workflow, task: name, .. } = &asked.key;
     let ledger = shared.ledger();
     let known = ledger.tasks.get(&asked.key).filter(|task| task.identity.group == asked.group);
     let Some(task) = known else {
         let message = format!("Workflow {workflow} with task {name} does not exist");
-        return Err(Refusal::Wrong(message));
+        return Err(Fault::Wrong(message));
     };
     if task.status.is_finished() {
-        return Err(Refusal::State("FINISHED"));
+        return Err(Fault::State("FINISHED"));
     }
     if task.status == TaskStatus::Pending {
-        return Err(Refusal::State("PENDING"));
+        return Err(Fault::State("PENDING"));
     }
     let len = asked.token.chars().count();
     if len != REFRESH_TOKEN_LEN {
-        return Err(Refusal::Wrong(format!("Refresh token has invalid length {len}")));
+        return Err(Fault::Wrong(format!("Refresh token has invalid length {len}")));
     }
     if asked.token != task.refresh_token {
         let message = format!("Workflow {workflow} with task {name} refresh token is invalid");
-        return Err(Refusal::Wrong(message));
+        return Err(Fault::Wrong(message));
     }
     Ok(())
 }

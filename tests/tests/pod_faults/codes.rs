@@ -4,14 +4,9 @@
 //! service and the pod are at fault: `pod_outage`, `pod_life`, and the sidecar's
 //! own tests.
 
-#![allow(clippy::unwrap_used)]
-
-#[allow(dead_code, reason = "another file's pod")]
-#[path = "pod_faults/pod.rs"]
-mod pod;
-
 use osmo_tests::fault_server::{ACCESS_KEY, Call, REGION, SECRET_KEY, Step};
-use pod::{Pod, code};
+
+use crate::pod::{Pod, code};
 
 /// As S3 words it.
 fn denied() -> Step {
