@@ -1,6 +1,6 @@
 //! Sessions through the local service: the real sidecar, an agent and a user
 //! played by the test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 

@@ -40,10 +40,10 @@ fn tests(file: &str) -> BTreeSet<String> {
             is_test = true;
         } else if line.starts_with("#[ignore") {
             is_test = false;
-        } else if let Some((_, rest)) = line.split_once("fn ") {
-            if std::mem::take(&mut is_test) {
-                found.insert(rest.split('(').next().unwrap().to_owned());
-            }
+        } else if let Some((_, rest)) = line.split_once("fn ")
+            && std::mem::take(&mut is_test)
+        {
+            found.insert(rest.split('(').next().unwrap().to_owned());
         }
     }
     found
