@@ -1,8 +1,6 @@
 //! What is still held at the end, counted by whoever can: the meters, the
 //! runtime, the kernel. Each is 0; what is not is a leak, and told.
 
-use std::path::Path;
-
 use osmo_protocol::events::Left;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -13,18 +11,11 @@ use crate::meters::{Kind, Meters};
 /// Looks that tasks get which have ended but for their last breath.
 const BREATHS: u32 = 16;
 
-/// Files that are open, without those of a GPU's driver, which are the
-/// driver's; 0 where nobody can tell.
+/// Files that are open; 0 where nobody can tell.
 pub(crate) fn files() -> u64 {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    let open = targets.filter(|target| !is_gpu(target)).count();
     // The list itself is one of them.
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     open.saturating_sub(1) as u64
-}
-
-fn is_gpu(target: &Path) -> bool {
-    target.to_string_lossy().starts_with("/dev/nvidia")
 }
 
 /// Counts; `files_before` were open at the begin.
@@ -51,11 +42,13 @@ fn children() -> u64 {
     lists.map(|list| list.unwrap_or_default().split_whitespace().count() as u64).sum()
 }
 
-/// Says what is left, if anything is; unsent lines have a failure of their own.
+/// Says what is left, if anything is. Unsent lines have a failure of their own,
+/// and files may be those of a GPU's driver, which keeps them.
 pub(crate) fn tell(left: &Left, console: Console) {
-    let held = left.each().into_iter().filter(|(name, count)| *count > 0 && *name != "lines");
-    let held: Vec<_> = held.map(|(name, count)| format!("{count} {name}")).collect();
+    let is_ours = |name| !matches!(name, "lines" | "files");
+    let held = left.each().into_iter().filter(|(name, count)| *count > 0 && is_ours(*name));
+    let held: Vec<_> = held.map(|(name, count)| format!("{name}: {count}")).collect();
     if !held.is_empty() {
-        console.warn(&format!("at the end there are still {}", held.join(", ")));
+        console.warn(&format!("a bug worth a report: at the end are left {}", held.join(", ")));
     }
 }
