@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files whose every test has a row.
-const WHOLE: [&str; 5] = ["pod_faults", "pod_service", "pod_sessions", "pod_disk", "pod_clock"];
+const WHOLE: [&str; 6] =
+    ["pod_faults", "pod_life", "pod_service", "pod_sessions", "pod_disk", "pod_clock"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
