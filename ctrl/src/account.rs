@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use osmo_protocol::events::{GpuSummary, Phase, PhaseSummary, SidecarEvent, Summary};
+use osmo_protocol::events::{GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary};
 
 use crate::console::Console;
 use crate::lifecycle::Failure;
@@ -71,6 +71,7 @@ impl Account {
         command_code: Option<i32>,
         io_driver: String,
         gpu: Option<GpuSummary>,
+        left: Left,
     ) {
         // The final phase has no length.
         self.open = None;
@@ -83,6 +84,7 @@ impl Account {
             cpu_s: usage::cpu_s(),
             io_driver,
             gpu,
+            left,
         }));
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use osmo_link::Network;
-use osmo_protocol::events::Phase;
+use osmo_protocol::events::{Left, Phase};
 use osmo_protocol::exit::ExitCode;
 use osmo_protocol::items::{Input, Output};
 use osmo_protocol::logger::LineType;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::account::Account;
@@ -35,7 +35,7 @@ use crate::trace;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
-use crate::{gpu, guard};
+use crate::{gpu, guard, left};
 
 /// Events that wait for the driver.
 const EVENTS_MAX: usize = 64;
@@ -57,6 +57,7 @@ struct Items {
 
 /// Lives a task's life; returns why it failed, if it did.
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
+    let files = left::files();
     let trace = trace::from_environment();
     let console = Console::new(flags.events_json).in_trace(trace);
     let account = Account::new(console);
@@ -68,7 +69,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let (address, network) = match reach {
         Ok(reach) => reach,
         Err(failure) => {
-            account.finish(Some(&failure), None, String::new(), None);
+            account.finish(Some(&failure), None, String::new(), None, Left::default());
             return Err(failure);
         }
     };
@@ -79,7 +80,8 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         Ok(items) => (items, None),
         Err(failure) => (Items::default(), Some(failure)),
     };
-    let driver = Driver::new(flags, items, log, outbox, (mover, memory), account);
+    let mut driver = Driver::new(flags, items, log, outbox, (mover, memory), account);
+    driver.files = files;
     driver.live(address, network, fault).await
 }
 
@@ -119,6 +121,10 @@ struct Driver {
     cancel: watch::Sender<bool>,
     code: watch::Sender<CommandCode>,
     health: Option<Health>,
+    /// Tasks that live as long as the driver.
+    tasks: Vec<JoinHandle<()>>,
+    /// Files that were open at the begin.
+    files: u64,
 }
 
 /// A phase of transfers that is over.
@@ -159,6 +165,8 @@ impl Driver {
             cancel: watch::Sender::new(false),
             code,
             health: None,
+            tasks: Vec::new(),
+            files: 0,
         }
     }
 
@@ -198,13 +206,13 @@ impl Driver {
         let outbox = Arc::clone(&self.outbox);
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
         let (agent, answers) = Agent::new(&self.orders, flags.exec_timeout);
-        tokio::spawn(tell_stored(outbox.stored(), agent.clone()));
+        let stored = tokio::spawn(tell_stored(outbox.stored(), agent.clone()));
         let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
         self.sessions = Some(sessions.clone());
         let means = Means { network, tokens, sessions };
         let link = Link::new(flags, address, means, log.clone(), outbox, events.clone());
-        guard::spawn(events.clone(), Event::LinkLost, link.run());
-        signal::listen(events.clone())?;
+        let link = guard::spawn(events.clone(), Event::LinkLost, link.run());
+        self.tasks.extend([stored, link, signal::listen(events.clone())?]);
         let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, answers)?
             .remembering(self.memory.saved().token.clone());
         if let Some(orders) = self.orders_end.take() {
@@ -277,14 +285,14 @@ impl Driver {
             Effect::Drain => {
                 let (outbox, events) = (Arc::clone(&self.outbox), self.events.clone());
                 let sessions = self.sessions.clone();
-                tokio::spawn(async move {
+                self.tasks.push(tokio::spawn(async move {
                     // What they moved is told by their ends, before the last line.
                     if let Some(sessions) = sessions {
                         sessions.shutdown().await;
                     }
                     outbox.drained().await;
                     let _ = events.send(Event::Drained).await;
-                });
+                }));
             }
             Effect::Finish => {}
         }
@@ -333,9 +341,11 @@ impl Driver {
         });
     }
 
-    async fn finish(self, state: State) -> Result<(), Failure> {
-        if let Some(sessions) = &self.sessions {
+    async fn finish(mut self, state: State) -> Result<(), Failure> {
+        let mut seats = 0;
+        if let Some(sessions) = self.sessions.take() {
             sessions.shutdown().await;
+            seats = sessions.seats();
         }
         // Lines that it is not told of would make the agent wait for another
         // sidecar.
@@ -343,15 +353,36 @@ impl Driver {
         let _ = timeout(RELEASE_LIMIT, self.orders.send(Frame::LinesStored { lines })).await;
         // No more orders: the connection ends with the last one written.
         drop(self.orders);
-        if let Some(local) = self.local {
-            let _ = timeout(RELEASE_LIMIT, local).await;
+        if let Some(mut local) = self.local
+            && timeout(RELEASE_LIMIT, &mut local).await.is_err()
+        {
+            end(local).await;
         }
+        for task in self.tasks {
+            end(task).await;
+        }
+        drop((self.health, self.watch));
         let CommandCode(code) = *self.code.borrow();
         self.memory.forget();
-        let gpu = self.log.meters().with_gpus(|seen| seen.summary());
-        self.account.finish(state.failure.as_ref(), code, self.mover.driver(), gpu);
+        // Its threads end within moments, or hang for good: then they tell.
+        let mover = Arc::clone(&self.mover);
+        let ended = timeout(RELEASE_LIMIT, spawn_blocking(move || mover.end())).await;
+        let buffers = ended.map_or(Ok(1), |ended| ended).map_or(1, |left| left as u64);
+        let meters = self.log.meters();
+        let lines = self.outbox.backlog().lines;
+        let counted = left::count(meters, self.files).await;
+        let left = Left { seats, lines, buffers, ..counted };
+        left::tell(&left, self.log.console());
+        let gpu = meters.with_gpus(|seen| seen.summary());
+        self.account.finish(state.failure.as_ref(), code, self.mover.driver(), gpu, left);
         state.failure.map_or(Ok(()), Err)
     }
+}
+
+/// Ends a task that would not by itself.
+async fn end(task: JoinHandle<()>) {
+    task.abort();
+    let _ = task.await;
 }
 
 /// Tells the agent which of its lines it need not keep, a few times a second at

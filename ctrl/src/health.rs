@@ -31,7 +31,7 @@ use osmo_protocol::exit::ExitCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::console::Console;
@@ -91,7 +91,7 @@ fn refuse(text: &str, why: &str) -> Failure {
     Failure::new(ExitCode::InvalidInput, format!("Cannot serve -health {text:?}: {why}"))
 }
 
-/// The server; it ends when this is dropped.
+/// The server; it ends when this is dropped, and its connections with it.
 #[derive(Debug)]
 pub(crate) struct Health {
     task: JoinHandle<()>,
@@ -192,7 +192,10 @@ where
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut is_failing = false;
+    // They end with the server.
+    let mut served = JoinSet::new();
     loop {
+        while served.try_join_next().is_some() {}
         let Ok(held) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = match next().await {
             Ok(stream) => stream,
@@ -206,7 +209,7 @@ where
         };
         is_failing = false;
         let view = view.clone();
-        tokio::spawn(async move {
+        served.spawn(async move {
             // Who is too slow is cut off without a word.
             let _ = timeout(LIMIT, converse(stream, view)).await;
             drop(held);

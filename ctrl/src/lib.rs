@@ -26,6 +26,7 @@ mod flags;
 mod gpu;
 mod guard;
 mod health;
+mod left;
 pub mod lifecycle;
 mod local;
 mod logs;

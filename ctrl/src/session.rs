@@ -99,6 +99,11 @@ impl Sessions {
         self.0.turn_away(kind, route);
     }
 
+    /// Seats that are taken.
+    pub(crate) fn seats(&self) -> u64 {
+        self.0.table.count() as u64
+    }
+
     /// Ends every session and waits, within a bound, until none is left.
     pub(crate) async fn shutdown(&self) {
         if let Some(left) = self.0.table.shutdown().await {

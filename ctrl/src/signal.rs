@@ -4,17 +4,18 @@
 use osmo_protocol::exit::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::lifecycle::{Event, Failure};
 
 /// Sends [`Event::Terminate`] for each.
-pub(crate) fn listen(events: mpsc::Sender<Event>) -> Result<(), Failure> {
+pub(crate) fn listen(events: mpsc::Sender<Event>) -> Result<JoinHandle<()>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(ExitCode::Misc, format!("Cannot listen for signals: {error}"))
     };
     let mut term = signal(SignalKind::terminate()).map_err(failed)?;
     let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = term.recv() => {}
@@ -24,6 +25,5 @@ pub(crate) fn listen(events: mpsc::Sender<Event>) -> Result<(), Failure> {
                 return;
             }
         }
-    });
-    Ok(())
+    }))
 }

@@ -169,7 +169,7 @@ impl Memory {
     }
 
     /// The task is over: whoever comes now begins anew.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn forget(self) {
         let Some(folder) = &self.folder else { return };
         for name in ["state.json", "sent"] {
             let _ = std::fs::remove_file(folder.join(name));

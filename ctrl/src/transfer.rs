@@ -111,6 +111,11 @@ pub(crate) trait Mover: Send + Sync {
     /// Nothing moves for a while: gives back what only moving needs, unless an
     /// order is under way. The next order begins as the first did.
     fn rest(&self) {}
+    /// Nothing moves any more: gives back everything, and answers how many
+    /// buffers were not returned. It waits for threads.
+    fn end(&self) -> usize {
+        0
+    }
 }
 
 /// A transfer under way.

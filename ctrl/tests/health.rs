@@ -164,9 +164,15 @@ fn a_task_is_ready_once_it_is_past_init_and_its_numbers_are_told() {
     assert!(status == 405 && head.contains("allow: get, head"), "{head}");
     assert_eq!(get(port, "/nothing").0, 404);
 
+    // Somebody who asks nothing does not outlive the end.
+    let silent = dial(port);
+    assert_eq!(get(port, "/healthz").0, 200, "the silent one was accepted before");
     agent.say(&Frame::ExecFinished);
-    let (code, _, _) = sidecar.end();
+    let (code, _, events) = sidecar.end();
     assert_eq!(code, Some(0));
+    drop(silent);
+    let left = events.last().unwrap()["left"].as_object().unwrap();
+    assert!(left.len() == 9 && left.values().all(|count| count == 0), "{left:?}");
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody listens any more");
 }
 

@@ -1,6 +1,6 @@
 //! Sessions through the local service: the real sidecar, an agent and a user
 //! played by the test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
@@ -199,16 +199,19 @@ async fn terminals_echo_end_with_their_program_and_with_their_user() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_carries_many_connections_and_much() {
-    const CONNECTIONS: usize = 200;
+    const CONNECTIONS: usize = 400;
     let pod = Pod::start().await;
     let task_port = echo().await;
     pod.act(Action::PortForward { route: pod.route("PF"), task_port, use_udp: false });
     let mut control = pod.user("portforward", "PF").await;
     control.send(Message::binary("junk")).await.unwrap();
-    let mut users = Vec::new();
+    // All at once: more than are dialled at a time.
     for number in 0..CONNECTIONS {
         let dial = format!(r#"{{"key": "PORTFORWARD-{number}", "cookie": "a=b; Path=/"}}"#);
         send(&mut control, dial.as_bytes()).await;
+    }
+    let mut users = Vec::new();
+    for number in 0..CONNECTIONS {
         users.push(pod.user("portforward", &format!("PORTFORWARD-{number}")).await);
     }
     for (number, user) in users.iter_mut().enumerate() {

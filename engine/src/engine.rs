@@ -45,7 +45,7 @@ pub struct Engine {
     io: IoReport,
     orders: Option<mpsc::Sender<Command>>,
     shutdown: Arc<Notify>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<usize>>,
 }
 
 /// A job on its way to the control thread.
@@ -113,10 +113,24 @@ impl Engine {
         let (access, waits) = (config.access, config.waits);
         threads.push(spawn("osmo-control", move || {
             control::run(handles, access, waits, commands, &stop);
+            0
         })?);
         // The control thread ends first: it holds the shards' mailboxes.
         threads.reverse();
         Ok(Self { io, orders: Some(orders), shutdown, threads })
+    }
+
+    /// Cancels what runs, waits for the threads, and answers how many buffers
+    /// were not returned: none. A thread that panicked counts as one.
+    pub fn close(mut self) -> usize {
+        self.join()
+    }
+
+    fn join(&mut self) -> usize {
+        self.shutdown.notify_one();
+        self.orders = None;
+        // A thread that panicked has told so on stderr already.
+        self.threads.drain(..).map(|thread| thread.join().unwrap_or(1)).sum()
     }
 
     /// The driver in use, and why.
@@ -154,13 +168,13 @@ impl Engine {
 
 type Started = Result<(worker::Shard, IoReport)>;
 
-fn start_shard(start: worker::Start) -> Result<(JoinHandle<()>, Started)> {
+fn start_shard(start: worker::Start) -> Result<(JoinHandle<usize>, Started)> {
     let (tell, told) = crossbeam_channel::bounded(1);
     let name = format!("osmo-shard-{}", start.number);
     let thread = spawn(&name, move || {
         worker::run(&start, |started| {
             let _ = tell.send(started);
-        });
+        })
     })?;
     let started = told.recv().unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::Internal, "a shard thread ended before it started"))
@@ -168,7 +182,7 @@ fn start_shard(start: worker::Start) -> Result<(JoinHandle<()>, Started)> {
     Ok((thread, started))
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+fn spawn(name: &str, run: impl FnOnce() -> usize + Send + 'static) -> Result<JoinHandle<usize>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
         Error::new(ErrorKind::Local, format!("cannot start the thread {name}")).because(error)
     })
@@ -176,14 +190,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shutdown.notify_one();
-        self.orders = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has told so on stderr already; among its
-            // last words may be that a buffer was not returned.
-            let whole = thread.join().is_ok();
-            debug_assert!(whole || std::thread::panicking(), "a thread of the engine panicked");
-        }
+        let left = self.join();
+        debug_assert!(left == 0 || std::thread::panicking(), "the engine did not end in order");
     }
 }
 

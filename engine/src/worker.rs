@@ -176,18 +176,23 @@ pub struct Start {
 }
 
 /// Runs a shard on the calling thread until every [`Shard`] handle is dropped;
-/// `ready` learns first whether it could start.
-pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) {
+/// `ready` learns first whether it could start. Answers how many buffers were
+/// not returned, which is none.
+pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) -> usize {
     let (ring, report) = match Ring::open(start.io) {
         Ok(opened) => opened,
-        Err(error) => return ready(Err(error)),
+        Err(error) => {
+            ready(Err(error));
+            return 0;
+        }
     };
     let buffers = start.memory_bytes / BUFFER_BYTES;
     let pool = match Pool::new(buffers, BUFFER_BYTES) {
         Ok(pool) => pool,
         Err(error) => {
             let sentence = format!("cannot reserve {} bytes for buffers", start.memory_bytes);
-            return ready(Err(Error::new(ErrorKind::Config, sentence).because(error)));
+            ready(Err(Error::new(ErrorKind::Config, sentence).because(error)));
+            return 0;
         }
     };
     let (mailbox, orders) = crossbeam_channel::bounded(MAILBOX_MAX);
@@ -207,6 +212,7 @@ pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) {
     ready(Ok((shard, report)));
     ring.block_on(Rc::new(worker).serve(orders));
     debug_assert_eq!(pool.free(), buffers, "buffers were not returned");
+    buffers - pool.free()
 }
 
 struct Worker {

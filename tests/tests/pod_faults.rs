@@ -216,12 +216,11 @@ async fn a_sidecar_killed_after_the_end_loses_no_line() {
 async fn inputs_that_cannot_be_written_are_10_with_the_cause() {
     let pod = Pod::new().await;
     pod.store.put("in/big", vec![7; 1 << 20]);
-    let name = pod.path("osmo-ctrl");
-    std::os::unix::fs::symlink(pod::PROGRAMS.0, &name).unwrap();
+    let plain = pod.ctrl_command(&INPUTS);
     let script = "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\"";
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", script]).arg(&name).args(pod.ctrl_args()).args(INPUTS);
-    let mut ctrl = pod::spawn(&mut command);
+    command.args(["-c", script]).arg(plain.get_program()).args(plain.get_args());
+    let mut ctrl = pod.spawn_ctrl(&mut command);
     let mut exec = pod.exec("true");
     assert_eq!((code(&mut ctrl).await, code(&mut exec).await), (Some(10), Some(0)));
     let message = pod.message();

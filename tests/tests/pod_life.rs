@@ -3,131 +3,20 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
-use std::process::Stdio;
+#[path = "pod_faults/pod.rs"]
+mod pod;
+
 use std::time::Duration;
 
-use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity};
-use osmo_tests::fault_server::{ACCESS_KEY, Call, FaultServer, REGION, SECRET_KEY, Step};
-use osmo_tests::program::Programs;
+use osmo_tests::fault_server::{Call, Step};
+use pod::{Pod, code, signal};
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
-
-const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
-
-/// Far beyond what any of it takes.
-const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// Two parts.
 const BIG_BYTES: u64 = 17 << 20;
 
-struct Pod {
-    folder: TempDir,
-    store: FaultServer,
-    service: LocalService,
-}
-
-impl Pod {
-    async fn new() -> Self {
-        let service = LocalService::start(ServiceConfig::default()).await.unwrap();
-        let token = service.add_task(TaskIdentity {
-            workflow: "wf-1".into(),
-            group: "g".into(),
-            task: "t".into(),
-            retry: 0,
-            lead: true,
-        });
-        let pod = Self {
-            folder: TempDir::new().unwrap(),
-            store: FaultServer::start("bkt").unwrap(),
-            service,
-        };
-        for folder in ["socket", "input", "output"] {
-            std::fs::create_dir(pod.path(folder)).unwrap();
-        }
-        let config = format!(
-            "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
-             region: {REGION}, override_url: '{}', addressing_style: path}}}}}}",
-            pod.store.url()
-        );
-        std::fs::write(pod.path("config.yaml"), config).unwrap();
-        std::fs::write(pod.path("token"), token).unwrap();
-        pod
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn ctrl(&self, more: &[&str]) -> Child {
-        let port = self.service.address().port().to_string();
-        let mut command = PROGRAMS.command(
-            "osmo-ctrl",
-            ["-workflow", "wf-1", "-groupName", "g", "-logSource", "t", "-host", "127.0.0.1"],
-        );
-        for (flag, path) in [
-            ("-socketPath", "socket/data.sock"),
-            ("-inputPath", "input"),
-            ("-outputPath", "output"),
-            ("-refreshToken", "token"),
-            ("-userConfig", "config.yaml"),
-            ("-serviceConfig", "config.yaml"),
-            ("-terminationLog", "termination-log"),
-        ] {
-            command.arg(flag).arg(self.path(path));
-        }
-        spawn(command.args(["-port", &port]).args(more))
-    }
-
-    fn exec(&self, script: &str) -> Child {
-        let mut command = PROGRAMS.command("osmo-exec", ["-socketPath"]);
-        command.arg(self.path("socket/data.sock")).current_dir(self.path("output"));
-        spawn(command.args(["-commands", "sh", "-args", "-c", "-args", script]))
-    }
-
-    fn termination(&self) -> Value {
-        serde_json::from_slice(&std::fs::read(self.path("termination-log")).unwrap()).unwrap()
-    }
-
-    /// Waits until `is` holds.
-    async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
-        let waited = timeout(WATCHDOG, async {
-            while !is(self) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        waited.await.unwrap_or_else(|_| panic!("{what}: {:?}", self.store.seen()));
-    }
-
-    fn has_seen(&self, call: Call, name: &str) -> bool {
-        self.store.seen().iter().any(|(seen, key)| *seen == call && key.contains(name))
-    }
-
-    fn times(&self, call: Call, name: &str) -> usize {
-        self.store.seen().iter().filter(|(seen, key)| *seen == call && key.ends_with(name)).count()
-    }
-
-    fn assert_tidy(&self) {
-        assert_eq!(self.store.unfinished_uploads(), 0);
-        assert_eq!(self.store.violations(), Vec::<String>::new());
-    }
-}
-
-fn spawn(command: &mut std::process::Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let command = std::mem::replace(command, std::process::Command::new("none"));
-    Command::from(command).kill_on_drop(true).spawn().unwrap()
-}
-
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
-}
-
-async fn code(child: &mut Child) -> Option<i32> {
-    timeout(WATCHDOG, child.wait()).await.expect("the program ends").unwrap().code()
+fn times(pod: &Pod, call: Call, name: &str) -> usize {
+    pod.store.seen().iter().filter(|(seen, key)| *seen == call && key.ends_with(name)).count()
 }
 
 /// The sidecar can read what the command cannot; a link must not make it carry
@@ -150,9 +39,9 @@ async fn a_link_in_the_outputs_brings_no_secret_out() {
     assert_eq!(code(&mut ctrl).await, Some(12));
     assert_eq!(pod.store.keys(), ["out/fine", "out/own"]);
     assert_eq!(**pod.store.object("out/own").unwrap(), *b"an input");
-    let message = pod.termination()["message"].as_str().unwrap().to_owned();
+    let message = pod.message();
     assert!(message.contains("leads out of"), "{message}");
-    pod.assert_tidy();
+    pod.assert_over(12).await;
 }
 
 /// Thirty small files, and one of two parts that the store never takes.
@@ -180,13 +69,13 @@ async fn in_the_grace_period_small_files_arrive_and_the_big_one_is_listed() {
     assert_eq!(keys, wanted);
     let first_big = pod.store.seen().iter().position(|(call, _)| *call == Call::Create);
     assert!(first_big.is_some(), "it was tried");
-    pod.assert_tidy();
     let told = pod.termination();
     let message = told["message"].as_str().unwrap();
     assert!(message.contains("1 files (17.0 MiB) were not uploaded"), "{message}");
     let journal = std::fs::read_to_string(pod.path("socket/ctrl/left-behind.jsonl")).unwrap();
     let entry: Value = serde_json::from_str(&journal).unwrap();
     assert_eq!((&entry["url"], &entry["bytes"]), (&"s3://bkt/out/a-big".into(), &BIG_BYTES.into()));
+    pod.assert_over(40).await;
 }
 
 /// Two outputs go on when SIGTERM comes in the middle of an upload.
@@ -202,6 +91,7 @@ async fn sigterm_in_an_upload_gives_it_the_time_that_is_left() {
     assert_eq!(code(&mut exec).await, Some(0));
     assert_eq!(pod.store.keys(), ["out/a", "out/slow"]);
     assert_eq!(pod.termination(), serde_json::json!({"code": 0}));
+    pod.assert_over(0).await;
 }
 
 /// What the store has is not sent again, what it has not is.
@@ -224,14 +114,18 @@ async fn a_sidecar_killed_in_an_upload_sends_the_rest() {
     assert_eq!(code(&mut ctrl).await, Some(0));
     assert_eq!(pod.store.keys(), ["out/1", "out/2", "out/3", "out/4", "out/stuck"]);
     for name in ["/1", "/2", "/3", "/4"] {
-        assert_eq!(pod.times(Call::Put, name), 1, "{name}");
+        assert_eq!(times(&pod, Call::Put, name), 1, "{name}");
     }
     assert!(!pod.path("socket/ctrl").exists(), "no state is left of a task that ended");
+    // What the killed one had begun stays begun in the store.
+    pod.assert_gone(0).await;
 }
 
 #[tokio::test]
 async fn a_sidecar_killed_in_a_download_downloads_again() {
     let pod = Pod::new().await;
+    // The agent is started anew too; the token is for one.
+    std::fs::remove_file(pod.path("socket/handoff")).unwrap();
     pod.store.put("in/first", b"one".to_vec());
     pod.store.put("in/stuck", b"two".to_vec());
     for call in [Call::GetWhole, Call::GetRange] {
@@ -254,6 +148,7 @@ async fn a_sidecar_killed_in_a_download_downloads_again() {
     assert_eq!(code(&mut ctrl).await, Some(0));
     assert_eq!(std::fs::read(&first).unwrap(), b"one");
     assert_eq!(std::fs::read(pod.path("input/0/stuck")).unwrap(), b"two");
+    pod.assert_over(0).await;
 }
 
 /// Half a minute: a file has to stand still in two walks of the folder.
@@ -276,7 +171,7 @@ async fn early_uploads_end_as_a_plain_one_does() {
     for (key, text) in [("still", "still\n"), ("changed", "second\n"), ("new", "new\n")] {
         assert_eq!(pod.store.object(&format!("out/{key}")).unwrap().as_slice(), text.as_bytes());
     }
-    assert_eq!(pod.times(Call::Put, "/still"), 1, "sent once");
-    assert_eq!(pod.times(Call::Put, "/changed"), 2);
-    pod.assert_tidy();
+    assert_eq!(times(&pod, Call::Put, "/still"), 1, "sent once");
+    assert_eq!(times(&pod, Call::Put, "/changed"), 2);
+    pod.assert_over(0).await;
 }

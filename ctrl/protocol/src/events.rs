@@ -99,6 +99,51 @@ pub struct Summary {
     /// Absent where there is no GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuSummary>,
+    /// What it still held at the end.
+    #[serde(default)]
+    pub left: Left,
+}
+
+/// What the sidecar still held when all was over. Each is 0, but for `lines`
+/// where the service is what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Sessions that were open.
+    pub sessions: u64,
+    /// Connections of sessions.
+    pub connections: u64,
+    /// Seats of the sessions' table.
+    pub seats: u64,
+    /// Transfers under way.
+    pub transfers: u64,
+    /// Lines that the service has not acknowledged.
+    pub lines: u64,
+    /// Buffers of the engine that were not returned.
+    pub buffers: u64,
+    /// Tasks of the runtime.
+    pub tasks: u64,
+    /// Processes that it started.
+    pub children: u64,
+    /// Files that were not open at the begin.
+    pub files: u64,
+}
+
+impl Left {
+    /// Names and numbers, in order.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, u64); 9] {
+        [
+            ("sessions", self.sessions),
+            ("connections", self.connections),
+            ("seats", self.seats),
+            ("transfers", self.transfers),
+            ("lines", self.lines),
+            ("buffers", self.buffers),
+            ("tasks", self.tasks),
+            ("children", self.children),
+            ("files", self.files),
+        ]
+    }
 }
 
 /// The GPUs beside the task while its command ran.

@@ -10,6 +10,8 @@ use tokio::time::timeout;
 pub(crate) const SESSIONS_MAX: u32 = 64;
 /// Connections of sessions at once.
 pub(crate) const DATA_MAX: u32 = 1_024;
+/// Connections that wait for a place to dial in.
+const WAITING_MAX: u32 = 1_024;
 /// Refused users whose pairs are being closed, or are to be.
 pub(crate) const REFUSALS_MAX: u32 = 1_024;
 /// Those whose pairs are dialled for it at once.
@@ -23,6 +25,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Table {
     sessions: Arc<Semaphore>,
     data: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     refusing: Arc<Semaphore>,
     over: watch::Sender<bool>,
@@ -34,6 +37,7 @@ impl Default for Table {
         Self {
             sessions: seats(SESSIONS_MAX),
             data: seats(DATA_MAX),
+            waiting: seats(WAITING_MAX),
             refusals: seats(REFUSALS_MAX),
             refusing: Arc::new(Semaphore::new(REFUSING_MAX)),
             over: watch::Sender::new(false),
@@ -50,6 +54,11 @@ impl Table {
     /// Runs a connection of a session; false when there is no seat.
     pub(crate) fn data(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
         self.spawn(&self.data, work)
+    }
+
+    /// Runs what waits to be a connection; false when too many do.
+    pub(crate) fn waiting(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.spawn(&self.waiting, work)
     }
 
     /// Runs what turns somebody away, some at a time; false when too many wait.
@@ -86,29 +95,33 @@ impl Table {
 
     /// Tasks that live.
     pub(crate) fn count(&self) -> usize {
-        let all = (SESSIONS_MAX + DATA_MAX + REFUSALS_MAX) as usize;
-        let free = [&self.sessions, &self.data, &self.refusals];
-        all - free.iter().map(|seats| seats.available_permits()).sum::<usize>()
+        let taken = |(seats, max): (&Arc<Semaphore>, u32)| max as usize - seats.available_permits();
+        self.all().into_iter().map(taken).sum()
     }
 
     /// Ends all; how many are left after the limit, if any.
     pub(crate) async fn shutdown(&self) -> Option<usize> {
         self.over.send_replace(true);
         let gone = async {
-            let seats = [
-                (&self.sessions, SESSIONS_MAX),
-                (&self.data, DATA_MAX),
-                (&self.refusals, REFUSALS_MAX),
-            ];
-            for (seats, max) in seats {
+            for (seats, max) in self.all() {
                 let _ = seats.acquire_many(max).await;
             }
         };
         let left = timeout(SHUTDOWN_LIMIT, gone).await.is_err().then(|| self.count());
-        for seats in [&self.sessions, &self.data, &self.refusals] {
+        for (seats, _) in self.all() {
             seats.close();
         }
         left
+    }
+
+    /// Each kind of seat, and how many there are.
+    fn all(&self) -> [(&Arc<Semaphore>, u32); 4] {
+        [
+            (&self.sessions, SESSIONS_MAX),
+            (&self.data, DATA_MAX),
+            (&self.waiting, WAITING_MAX),
+            (&self.refusals, REFUSALS_MAX),
+        ]
     }
 }
 

@@ -7,7 +7,7 @@
 //! A connection has its seat from the begin of its dial. So that a router that
 //! answers nobody holds few of them, [`DIALS_MAX`] of a session's connections
 //! may be dialling at once, for the dial's own limit, and none once the session
-//! is over.
+//! is over; the next wait without a seat.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -35,6 +35,9 @@ const TASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Connections of a session whose pairs are being dialled.
 const DIALS_MAX: usize = 128;
+/// How long the next may wait for them.
+const WAIT_LIMIT: Duration = Duration::from_secs(20);
+const WAITS: &str = "too many connections wait for the router";
 
 /// A port of the task, and what went through it.
 pub(super) struct Port {
@@ -81,21 +84,39 @@ impl Port {
     }
 
     /// Runs `work` for the connection that `dial` announces, or turns it away.
-    pub(super) fn begin<W>(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        dial: DialBack,
-        work: impl FnOnce(Arc<Shared>, Arc<Self>, DialBack, Dialling) -> W,
-    ) where
+    pub(super) fn begin<F, W>(self: &Arc<Self>, shared: &Arc<Shared>, dial: DialBack, work: F)
+    where
+        F: FnOnce(Arc<Shared>, Arc<Self>, DialBack, Dialling) -> W + Send + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        if let Ok(place) = Arc::clone(&self.dials).try_acquire_owned() {
+            return self.seat(shared, dial, Dialling(place), work);
+        }
+        let (own, shared_too, route) = (Arc::clone(self), Arc::clone(shared), self.route(&dial));
+        let waits = shared.table.waiting(async move {
+            let mut over = own.over.subscribe();
+            let place = tokio::select! {
+                place = timeout(WAIT_LIMIT, Arc::clone(&own.dials).acquire_owned()) => place,
+                _ = over.wait_for(|over| *over) => return,
+            };
+            match place {
+                Ok(Ok(place)) => own.seat(&shared_too, dial, Dialling(place), work),
+                _ => own.refuse(&shared_too, WAITS, own.route(&dial)),
+            }
+        });
+        if !waits {
+            self.refuse(shared, WAITS, route);
+        }
+    }
+
+    fn seat<F, W>(self: &Arc<Self>, shared: &Arc<Shared>, dial: DialBack, place: Dialling, work: F)
+    where
+        F: FnOnce(Arc<Shared>, Arc<Self>, DialBack, Dialling) -> W,
         W: Future<Output = ()> + Send + 'static,
     {
         let route = self.route(&dial);
-        let Ok(place) = Arc::clone(&self.dials).try_acquire_owned() else {
-            let reason = format!("{DIALS_MAX} connections wait for the router");
-            return self.refuse(shared, &reason, route);
-        };
         let open = shared.log.meters().connection(self.kind);
-        let work = work(Arc::clone(shared), Arc::clone(self), dial, Dialling(place));
+        let work = work(Arc::clone(shared), Arc::clone(self), dial, place);
         let seated = shared.table.data(async move {
             let _open = open;
             work.await;

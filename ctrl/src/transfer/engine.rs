@@ -2,7 +2,8 @@
 //! command runs, and starts anew with the next one.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use osmo_engine::config::Access;
 use osmo_engine::job::{Purpose, Select};
@@ -30,6 +31,8 @@ pub(crate) struct EngineMover {
     engine: Mutex<Option<Engine>>,
     /// The last one's driver.
     driver: Mutex<&'static str>,
+    /// Buffers that those before it did not return.
+    left: Arc<AtomicUsize>,
 }
 
 impl EngineMover {
@@ -42,7 +45,14 @@ impl EngineMover {
             ..EngineConfig::default()
         };
         let within = vec![flags.output_folder.clone(), flags.input_folder.clone()];
-        Self { config, within, log, engine: Mutex::new(None), driver: Mutex::default() }
+        Self {
+            config,
+            within,
+            log,
+            engine: Mutex::new(None),
+            driver: Mutex::default(),
+            left: Arc::default(),
+        }
     }
 
     /// Hands `job` to the engine, which starts with the first.
@@ -72,7 +82,7 @@ impl EngineMover {
         };
         let log = self.log.clone();
         let observer: osmo_engine::job::Observer =
-            std::sync::Arc::new(move |event| log.say(line, &told(&event)));
+            Arc::new(move |event| log.say(line, &told(&event)));
         let observer = Some(observer);
         match order.phase {
             Phase::Download => {
@@ -147,11 +157,17 @@ impl Mover for EngineMover {
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Its threads end, its buffers and pools go; lines pass meanwhile. If no
         // thread can be had it happens here.
+        let left = Arc::clone(&self.left);
         let _ = std::thread::Builder::new().name("osmo-rest".to_owned()).spawn(move || {
-            drop(engine);
+            left.fetch_add(engine.map_or(0, Engine::close), Relaxed);
             osmo_engine::mem::trim();
             osmo_engine::mem::release_code();
         });
+    }
+
+    fn end(&self) -> usize {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
+        engine.map_or(0, Engine::close) + self.left.load(Relaxed)
     }
 }
 

@@ -4,16 +4,19 @@
 #[path = "gauges.rs"]
 mod gauges;
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use osmo_controller::service::{LocalService, ServiceConfig, ServiceEvent, TaskIdentity, TaskKey};
+use osmo_protocol::events::{SidecarEvent, Summary};
 use osmo_tests::fault_server::{ACCESS_KEY, Call, FaultServer, REGION, SECRET_KEY};
 use osmo_tests::program::Programs;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -64,9 +67,46 @@ impl Pod {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn ctrl<S: AsRef<std::ffi::OsStr>>(&self, more: &[S]) -> Child {
+    pub(crate) fn ctrl<S: AsRef<OsStr>>(&self, more: &[S]) -> Child {
         let mut command = PROGRAMS.command("osmo-ctrl", self.ctrl_args());
-        spawn(command.args(more))
+        self.spawn_ctrl(command.args(more))
+    }
+
+    /// The same to be started by another program, which names none but files.
+    pub(crate) fn ctrl_command(&self, more: &[&str]) -> Command {
+        let mut command = self.by_name("osmo-ctrl");
+        command.args(self.ctrl_args()).args(more);
+        command
+    }
+
+    /// As [`Pod::ctrl_command`]; the script begins where that program is.
+    pub(crate) fn exec_command(&self, script: &str) -> Command {
+        let mut command = self.by_name("osmo-exec");
+        command.arg("-socketPath").arg(self.path("socket/data.sock"));
+        command.args(["-commands", "sh", "-args", "-c", "-args", script]);
+        command
+    }
+
+    fn by_name(&self, name: &str) -> Command {
+        let link = self.path(name);
+        std::os::unix::fs::symlink(PROGRAMS.0, &link).unwrap();
+        let mut command = Command::new(link);
+        let plain = PROGRAMS.command(name, [""; 0]);
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
+    /// Keeps what it tells as events.
+    pub(crate) fn spawn_ctrl(&self, command: &mut Command) -> Child {
+        self.spawn_ctrl_telling(command, Path::new("/dev/null"))
+    }
+
+    /// The same, and what it tells for people in a file.
+    pub(crate) fn spawn_ctrl_telling(&self, command: &mut Command, errors: &Path) -> Child {
+        let [events, errors] =
+            [&*self.path("events"), errors].map(|path| File::create(path).unwrap());
+        command.args(["-events", "json"]).stdin(Stdio::null()).stdout(events);
+        start(command.stderr(errors))
     }
 
     pub(crate) fn ctrl_args(&self) -> Vec<String> {
@@ -114,6 +154,15 @@ impl Pod {
         serde_json::from_slice(&std::fs::read(self.path("termination-log")).unwrap()).unwrap()
     }
 
+    /// The sidecar's last event.
+    pub(crate) fn summary(&self) -> Summary {
+        let events = std::fs::read_to_string(self.path("events")).unwrap();
+        match serde_json::from_str(events.lines().last().unwrap()).unwrap() {
+            SidecarEvent::Summary(summary) => summary,
+            other => panic!("{other:?} is not the last word"),
+        }
+    }
+
     pub(crate) fn message(&self) -> String {
         self.termination()["message"].as_str().unwrap_or_default().to_owned()
     }
@@ -139,13 +188,28 @@ impl Pod {
         self.service.resume().await.unwrap();
     }
 
-    /// The task is over, and nothing of it runs or holds a connection.
+    /// The task is over, nothing of it is left here and nothing half done in
+    /// the store.
     pub(crate) async fn assert_over(&self, code: u8) {
-        assert_eq!(self.termination()["code"], code, "{}", self.termination());
-        self.until("a process of the pod is left", |pod| pod.processes().is_empty()).await;
-        self.until("a connection is left", |pod| pod.store.connections_left() == 0).await;
+        self.assert_gone(code).await;
         assert_eq!(self.store.unfinished_uploads(), 0);
         assert_eq!(self.store.violations(), Vec::<String>::new());
+    }
+
+    /// The task is over: nothing of it runs, holds a connection, or anything
+    /// else that the sidecar counts.
+    pub(crate) async fn assert_gone(&self, code: u8) {
+        assert_eq!(self.termination()["code"], code, "{}", self.termination());
+        let summary = self.summary();
+        // Lines are left where nobody takes them.
+        let taken = !matches!(code, 21 | 40);
+        for (name, count) in
+            summary.left.each().into_iter().filter(|(name, _)| taken || *name != "lines")
+        {
+            assert_eq!(count, 0, "{name} are left: {summary:?}");
+        }
+        self.until("a process of the pod is left", |pod| pod.processes().is_empty()).await;
+        self.until("a connection is left", |pod| pod.store.connections_left() == 0).await;
     }
 
     /// Those that name the pod's folder on their command line.
@@ -164,10 +228,13 @@ fn processes_of(mark: &str) -> Vec<u32> {
     named.collect()
 }
 
-pub(crate) fn spawn(command: &mut std::process::Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let command = std::mem::replace(command, std::process::Command::new("none"));
-    Command::from(command).kill_on_drop(true).spawn().unwrap()
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+fn start(command: &mut Command) -> Child {
+    let command = std::mem::replace(command, Command::new("none"));
+    tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap()
 }
 
 pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {

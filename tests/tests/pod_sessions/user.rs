@@ -1,4 +1,5 @@
 //! The user's end of a pair.
+#![allow(dead_code, reason = "no test file needs all of it")]
 
 use std::net::SocketAddr;
 
@@ -43,6 +44,14 @@ impl User {
 
 pub(crate) async fn send(socket: &mut Socket, bytes: &[u8]) {
     socket.send(Message::binary(bytes.to_vec())).await.unwrap();
+}
+
+/// Waits for the pair's end.
+pub(crate) async fn left(socket: &mut Socket) {
+    let ended = timeout(WATCHDOG, async {
+        while !matches!(socket.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
+    });
+    ended.await.expect("the pair is closed");
 }
 
 /// What comes, up to `last`.

@@ -1,6 +1,6 @@
 //! What the sidecar tells a local runner.
 
-use osmo_protocol::events::{GpuSummary, Phase, PhaseSummary, SidecarEvent, Summary};
+use osmo_protocol::events::{GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary};
 
 use super::{expect_every, golden, text, variants};
 
@@ -23,6 +23,7 @@ fn summary() -> Summary {
         cpu_s: 0.5,
         io_driver: "uring".into(),
         gpu: Some(gpu),
+        left: Left { lines: 2, files: 1, ..Left::default() },
     }
 }
 
