@@ -198,7 +198,7 @@ async fn sidecar() -> (f64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test --release --workspace --test pod_lines -- --ignored --nocapture"]
 async fn a_hundred_thousand_lines_beside_a_bare_client() {
     let payload: usize = (0..LINES).map(|number| text(number).len()).sum();
     let frames: usize = (0..LINES)
