@@ -16,8 +16,8 @@
 //! Looking changes nothing, and a sidecar without `-health` serves nothing.
 
 mod answer;
-mod exposition;
 mod process;
+mod samples;
 mod table;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

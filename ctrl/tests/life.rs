@@ -102,15 +102,21 @@ fn a_metric_that_ends_every_connection_is_left_out() {
     assert_eq!(sidecar.end().0, Some(0));
 }
 
-/// What `UserStop` meets is a command that is over; the original waits for ever.
-#[test]
-fn a_command_that_ends_during_a_restart_has_ended() {
+/// A task that was just told to restart.
+fn restarting() -> (Service, Sidecar, Agent) {
     let service = good();
     let sidecar = Sidecar::start(service.port, &[]);
     let mut agent = Agent::good(&sidecar);
     agent.wait_for_start();
     service.act(r#"{"action":"restart"}"#);
     assert_eq!(agent.hear(), Some(Frame::UserStop));
+    (service, sidecar, agent)
+}
+
+/// What `UserStop` meets is a command that is over; the original waits for ever.
+#[test]
+fn a_command_that_ends_during_a_restart_has_ended() {
+    let (_service, sidecar, mut agent) = restarting();
     agent.say(&failed(3));
     let (code, _, events) = sidecar.end();
     assert_eq!(code, Some(0));
@@ -119,12 +125,7 @@ fn a_command_that_ends_during_a_restart_has_ended() {
 
 #[test]
 fn a_stop_during_a_restart_ends_the_task() {
-    let service = good();
-    let sidecar = Sidecar::start(service.port, &[]);
-    let mut agent = Agent::good(&sidecar);
-    agent.wait_for_start();
-    service.act(r#"{"action":"restart"}"#);
-    assert_eq!(agent.hear(), Some(Frame::UserStop));
+    let (_service, sidecar, mut agent) = restarting();
     sidecar.signal("TERM");
     assert!(matches!(agent.hear(), Some(Frame::Terminate { seconds: Some(_) })));
     agent.say(&Frame::UserStopFinished);

@@ -11,6 +11,7 @@ pub mod sidecar;
 pub mod skip;
 pub mod store;
 pub mod stores;
+pub mod tls_front;
 pub mod tree;
 pub mod wire;
 

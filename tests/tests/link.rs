@@ -3,73 +3,20 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity};
 use osmo_tests::outside::authority::Authority;
 use osmo_tests::program::Programs;
 use osmo_tests::skip::skip;
+use osmo_tests::tls_front::Front;
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs(env!("CARGO_BIN_EXE_osmo-under-test"));
 const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// Ends TLS on a port of its own, which it prints, and hands bytes on to port
-/// `argv[3]`.
-const FRONT: &str = "
-import asyncio, ssl, sys
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1], sys.argv[2])
-
-async def pump(source, target):
-    try:
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-    except (OSError, ssl.SSLError):
-        pass
-    finally:
-        target.close()
-
-async def serve(reader, writer):
-    there, back = await asyncio.open_connection('127.0.0.1', int(sys.argv[3]))
-    await asyncio.gather(pump(reader, back), pump(there, writer))
-
-async def main():
-    server = await asyncio.start_server(serve, '127.0.0.1', 0, ssl=context)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-asyncio.run(main())
-";
-
-struct Front {
-    child: Child,
-    port: String,
-}
-
-impl Front {
-    fn start(authority: &Authority, service: u16) -> Self {
-        let mut python = Command::new("python3");
-        python.args(["-c", FRONT]).arg(&authority.certificate).arg(&authority.key);
-        python.arg(service.to_string());
-        let mut child = python.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().to_owned() }
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Runs a sidecar that fails over an input at once, and says so to whom it can:
 /// its exit code, what it wrote for people, its termination message.
@@ -123,11 +70,11 @@ async fn a_service_behind_tls_is_verified_unless_asked_not_to() {
     };
     let (key, token) = (identity.key(), service.add_task(identity));
     std::fs::write(folder.path().join("token"), token).unwrap();
-    let front = Front::start(&authority, service.address().port());
+    let front = Front::start(&authority, service.address().port()).unwrap();
     let ca = authority.ca.to_str().unwrap().to_owned();
     let at = folder.path().to_owned();
     let go = |more: Vec<String>| {
-        let (at, port) = (at.clone(), front.port.clone());
+        let (at, port) = (at.clone(), front.port.to_string());
         tokio::task::spawn_blocking(move || {
             let more: Vec<&str> = more.iter().map(String::as_str).collect();
             run(&at, &port, &more)

@@ -133,7 +133,7 @@ fn take(reader: &mut Reader, dcgm: bool) -> Shown {
 
 fn answer(request: &Request<Incoming>, shown: &Shared) -> Response<Full<Bytes>> {
     let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-    let plain = "text/plain; version=0.0.4; charset=utf-8";
+    let plain = osmo_protocol::exposition::CONTENT_TYPE;
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (method, _) if method != Method::GET && method != Method::HEAD => {
             (StatusCode::METHOD_NOT_ALLOWED, plain, Bytes::from_static(b"only GET and HEAD\n"))

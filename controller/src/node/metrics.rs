@@ -1,24 +1,29 @@
-//! Prometheus' text format, version 0.0.4: base units, one table of metrics.
+//! The report in Prometheus' text format: base units, one table of metrics.
+
+/// The table of a kind of things: shape, name, help, and where the value is.
+macro_rules! table {
+    ($of:ty: $($shape:ident $name:literal $help:literal $value:expr;)*) => {
+        const TABLE: &[$crate::node::metrics::Metric<$of>] = &[$($crate::node::metrics::Metric {
+            name: $name,
+            shape: osmo_protocol::exposition::Shape::$shape,
+            help: $help,
+            of: $value,
+        }),*];
+    };
+}
 
 mod dcgm;
 mod gpu;
 mod node;
 
-use std::fmt::Write as _;
+use osmo_protocol::exposition::{self, Shape};
 
 use super::report::Report;
-
-/// What a value does over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Gauge,
-    Counter,
-}
 
 /// One row of the table: every metric is one.
 pub(super) struct Metric<T> {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) shape: Shape,
     pub(super) help: &'static str,
     pub(super) of: fn(&T) -> Option<f64>,
 }
@@ -31,48 +36,48 @@ pub(super) fn exposition(report: &Report, dcgm: bool) -> String {
     if dcgm {
         dcgm::write(&mut page, report);
     }
-    page.0
+    page.0.into_text()
 }
 
 /// A page that grows.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(super) struct Page(exposition::Page);
 
 impl Page {
     /// A metric with its samples; nothing where there is none.
     pub(super) fn family(
         &mut self,
-        (name, kind, help): (&str, Kind, &str),
+        (name, shape, help): (&str, Shape, &str),
         samples: impl IntoIterator<Item = (Labels, f64)>,
     ) {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return;
         }
-        let kind = match kind {
-            Kind::Gauge => "gauge",
-            Kind::Counter => "counter",
-        };
-        // Writing to a string does not fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        let mut to = self.0.metric(name, shape, help);
         for (labels, value) in samples {
-            let _ = writeln!(self.0, "{name}{} {value}", labels.0);
+            to.put(labels.0.iter().map(|(name, value)| (*name, value.as_str())), value);
         }
     }
 }
 
-/// `{name="value",…}`, or nothing.
+/// Names and values, in their order.
 #[derive(Clone, Default)]
-pub(super) struct Labels(String);
+pub(super) struct Labels(Vec<(&'static str, String)>);
 
 impl Labels {
-    pub(super) fn of(pairs: &[(&str, &str)]) -> Self {
-        pairs.iter().fold(Self::default(), |labels, (name, value)| labels.with(name, value))
+    pub(super) fn of(pairs: &[(&'static str, &str)]) -> Self {
+        Self(pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
     }
 
-    pub(super) fn with(&self, name: &str, value: &str) -> Self {
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let begin = self.0.strip_suffix('}').map_or_else(|| "{".to_owned(), |b| format!("{b},"));
-        Self(format!("{begin}{name}=\"{value}\"}}"))
+    pub(super) fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut labels = self.clone();
+        labels.0.push((name, value.to_owned()));
+        labels
     }
+}
+
+// Counts and bytes of one machine stay far below 2^53.
+fn exact(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
 }

@@ -55,14 +55,18 @@ fn lingering() -> (Agent, play::Sidecar, String) {
     (agent, sidecar, folder)
 }
 
-#[test]
-fn a_hang_up_is_told_and_leaves_nobody() {
-    let (agent, mut sidecar, folder) = lingering();
+/// Hangs up on the agent: it tells how its command ended, and nobody stays.
+fn assert_told_and_gone((agent, mut sidecar, folder): (Agent, play::Sidecar, String)) {
     kill(&agent, "-HUP");
     let told = "exit status 137 (ended by signal 9 SIGKILL)";
     assert_eq!(sidecar.rest().last(), Some(&failed(told, 137)));
     assert_eq!(agent.end().0, Some(137));
     assert_eq!(living(&folder), [""; 0]);
+}
+
+#[test]
+fn a_hang_up_is_told_and_leaves_nobody() {
+    assert_told_and_gone(lingering());
 }
 
 #[test]
@@ -123,12 +127,7 @@ fn uploading() -> (Agent, play::Sidecar, String) {
 
 #[test]
 fn an_upload_ends_with_a_hang_up() {
-    let (agent, mut sidecar, folder) = uploading();
-    kill(&agent, "-HUP");
-    let told = "exit status 137 (ended by signal 9 SIGKILL)";
-    assert_eq!(sidecar.rest().last(), Some(&failed(told, 137)));
-    assert_eq!(agent.end().0, Some(137));
-    assert_eq!(living(&folder), [""; 0]);
+    assert_told_and_gone(uploading());
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 pub mod events;
 pub mod exit;
+pub mod exposition;
 pub mod flags;
 pub mod items;
 pub mod layout;

@@ -5,8 +5,9 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use osmo_protocol::events::Phase;
+use osmo_protocol::exposition;
 
-use super::{BEAT_LIMIT, View, exposition, table};
+use super::{BEAT_LIMIT, View, samples, table};
 
 /// The answer; hyper leaves its body out for HEAD, and keeps its length.
 pub(super) fn answer(method: &Method, path: &str, view: &View) -> Response<Full<Bytes>> {
@@ -17,7 +18,7 @@ pub(super) fn answer(method: &Method, path: &str, view: &View) -> Response<Full<
     }
     match path {
         "/metrics" => {
-            let text = exposition::write(&table::TABLE, &table::Reading::take(view));
+            let text = samples::write(&table::TABLE, &table::Reading::take(view));
             respond(StatusCode::OK, exposition::CONTENT_TYPE, text)
         }
         "/healthz" => healthz(view),

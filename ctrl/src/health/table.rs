@@ -4,30 +4,15 @@
 use std::time::Duration;
 
 use osmo_protocol::events::Phase;
+use osmo_protocol::exposition::Shape;
 
 use super::View;
-use super::exposition::Samples;
 use super::process::Process;
+use super::samples::Samples;
 use crate::gpu::GpuNow;
 use crate::meters::{Backend, Direction, Kind, Label as _, Meters, RetryReason};
 use crate::service::outbox::Backlog;
 use crate::usage;
-
-/// Whether it may fall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Counter,
-    Gauge,
-}
-
-impl Shape {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-        }
-    }
-}
 
 /// What a name promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

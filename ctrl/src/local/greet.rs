@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-use super::terminal::Terminal;
+use super::terminal::{Terminal, terminal};
 
 const GREETING_LIMIT: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 32 << 10;
@@ -81,7 +81,7 @@ pub(crate) async fn greet_terminal(
     };
     let rest = frames.decoder.into_rest();
     let stream = frames.stream.reunite(writer).map_err(|error| error.to_string())?;
-    Ok((session, Terminal::new(stream, rest)))
+    Ok((session, terminal(stream, rest)))
 }
 
 fn who(stream: &UnixStream) -> Result<String, String> {

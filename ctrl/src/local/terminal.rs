@@ -4,29 +4,32 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, Join, ReadBuf, join};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-/// The agent's second connection. What came in the same read as `Hello` is read
-/// first; the newline that ends `Hello` is not the terminal's.
+/// The agent's second connection.
+pub(crate) type Terminal = Join<AfterHello, OwnedWriteHalf>;
+
+/// Its reading half. What came in the same read as `Hello` is read first; the
+/// newline that ends `Hello` is not the terminal's.
 #[derive(Debug)]
-pub(crate) struct Terminal {
-    stream: UnixStream,
+pub(crate) struct AfterHello {
+    stream: OwnedReadHalf,
     rest: Vec<u8>,
     newline: bool,
 }
 
-impl Terminal {
-    pub(super) fn new(stream: UnixStream, mut rest: Vec<u8>) -> Self {
-        let newline = rest.is_empty();
-        if rest.first() == Some(&b'\n') {
-            rest.remove(0);
-        }
-        Self { stream, rest, newline }
+pub(super) fn terminal(stream: UnixStream, mut rest: Vec<u8>) -> Terminal {
+    let newline = rest.is_empty();
+    if rest.first() == Some(&b'\n') {
+        rest.remove(0);
     }
+    let (stream, writer) = stream.into_split();
+    join(AfterHello { stream, rest, newline }, writer)
 }
 
-impl AsyncRead for Terminal {
+impl AsyncRead for AfterHello {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,24 +59,6 @@ impl AsyncRead for Terminal {
     }
 }
 
-impl AsyncWrite for Terminal {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -81,13 +66,13 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixStream;
 
-    use super::Terminal;
+    use super::terminal;
 
     #[tokio::test]
     async fn the_newline_of_the_greeting_is_dropped_wherever_it_was_cut() {
         for (rest, later) in [("\n\nab", ""), ("\n", "\nab"), ("", "\n\nab"), ("\n\na", "b")] {
             let (mut far, near) = UnixStream::pair().unwrap();
-            let mut terminal = Terminal::new(near, rest.into());
+            let mut terminal = terminal(near, rest.into());
             far.write_all(later.as_bytes()).await.unwrap();
             drop(far);
             let mut read = String::new();

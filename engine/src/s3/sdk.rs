@@ -1,38 +1,37 @@
 //! [`Control`] on the AWS SDK, whose own retries are off: one policy decides.
 
+mod configured;
 mod delete;
 mod listing;
 mod outcome;
 mod whole;
+mod words;
 
 use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Builder, Config, IdentityCache, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, StalledStreamProtectionConfig,
-};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
-    EncodingType, RequestPayer, ServerSideEncryption, StorageClass,
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, EncodingType,
+    RequestPayer, StorageClass,
 };
 
 use super::aws;
 use super::checksum::Rung;
-use super::client::http_client;
 use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
 use super::fault::Subject;
 use super::verdict::Signed;
 use super::{Contact, FRESH_MAX};
 use crate::error::{ErrorKind, Result};
-use crate::job::{Encryption, StoreOptions};
+use crate::job::StoreOptions;
 use crate::net::Patience;
+use configured::client;
 use outcome::Outcome;
+use words::{checksums, completed, encrypted, encryption, in_head};
 
 /// Keys asked for at once; the protocol's own maximum.
 const PAGE_KEYS: i32 = 1_000;
@@ -112,37 +111,6 @@ impl SdkControl {
     fn payer(&self) -> Option<RequestPayer> {
         self.options().request_payer.then_some(RequestPayer::Requester)
     }
-}
-
-fn client(contact: &Contact, bucket: &str, patience: &Patience) -> Client {
-    let here = contact.endpoint.here();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(patience.connect)
-        .read_timeout(patience.first_byte)
-        .operation_attempt_timeout(patience.control)
-        .build();
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(here.region().to_owned()))
-        .endpoint_url(here.url())
-        .http_client(http_client(&contact.network, *patience))
-        .force_path_style(!here.by_host(bucket))
-        .retry_config(RetryConfig::disabled())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .interceptor(whole::Whole)
-        .timeout_config(timeouts);
-    let config = if contact.credentials.is_anonymous() {
-        config.allow_no_auth()
-    } else {
-        // The snapshot is the one cache: this client's would hand out what a
-        // store has refused.
-        config
-            .identity_cache(IdentityCache::no_cache())
-            .credentials_provider(contact.credentials.clone())
-    };
-    Client::from_conf(config.build())
 }
 
 impl Control for SdkControl {
@@ -343,105 +311,5 @@ impl SdkControl {
     }
 }
 
-/// The calls around a multipart upload name CRC64NVME in their heads, or they
-/// name nothing.
-fn in_head(crc: bool) -> Rung {
-    if crc { Rung::Header } else { Rung::None }
-}
-
-fn encryption(options: &StoreOptions) -> (Option<ServerSideEncryption>, Option<String>) {
-    match &options.encryption {
-        None => (None, None),
-        Some(Encryption::S3) => (Some(ServerSideEncryption::Aes256), None),
-        Some(Encryption::Kms(key)) => (Some(ServerSideEncryption::AwsKms), key.clone()),
-    }
-}
-
-fn completed(part: PartDone) -> CompletedPart {
-    CompletedPart::builder()
-        .part_number(part.number)
-        .e_tag(part.etag)
-        .set_checksum_crc64_nvme(part.crc64nvme)
-        .build()
-}
-
-/// The checksums over the whole object, under the names that a GET's head
-/// gives them.
-/// As [`super::get::encrypted`].
-fn encrypted(answer: &HeadObjectOutput) -> bool {
-    let by_service =
-        answer.server_side_encryption().is_some_and(|how| how.as_str().starts_with("aws:kms"));
-    by_service || answer.sse_customer_algorithm().is_some()
-}
-
-fn checksums(answer: &HeadObjectOutput) -> Vec<(String, String)> {
-    if answer.checksum_type().is_some_and(|kind| *kind != ChecksumType::FullObject) {
-        return Vec::new();
-    }
-    [
-        ("crc32", answer.checksum_crc32()),
-        ("crc32c", answer.checksum_crc32_c()),
-        ("crc64nvme", answer.checksum_crc64_nvme()),
-        ("sha1", answer.checksum_sha1()),
-        ("sha256", answer.checksum_sha256()),
-        ("sha512", answer.checksum_sha512()),
-        ("md5", answer.checksum_md5()),
-        ("xxhash64", answer.checksum_xxhash64()),
-        ("xxhash3", answer.checksum_xxhash3()),
-        ("xxhash128", answer.checksum_xxhash128()),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .filter(|(_, value)| !value.contains('-'))
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::access::Addressing;
-    use crate::s3::{CredentialsSnapshot, Endpoint};
-
-    /// What is made of the answer to a HEAD of the bucket.
-    fn region_of(status: &'static str, field: &'static str) -> Option<String> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = std::thread::spawn(move || {
-            let (mut peer, _) = listener.accept().unwrap();
-            let (mut head, mut block) = (Vec::new(), [0; 1024]);
-            while !head.ends_with(b"\r\n\r\n") {
-                let count = peer.read(&mut block).unwrap();
-                head.extend_from_slice(&block[..count]);
-            }
-            let answer = format!("HTTP/1.1 {status}\r\n{field}Content-Length: 0\r\n\r\n");
-            peer.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(head).unwrap()
-        });
-        let endpoint = Endpoint::new(&url, "us-east-1", Addressing::Path).unwrap();
-        let keys = CredentialsSnapshot::fixed("id", "s", None);
-        let control =
-            SdkControl::new(&Contact::new(endpoint.into(), keys), "bkt", Patience::DEFAULT);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let region = runtime.block_on(control.region());
-        let head = server.join().unwrap();
-        assert!(head.starts_with("HEAD /bkt"), "{head}");
-        region
-    }
-
-    // HeadBucket's documented answers: the field is there with a refusal too.
-    #[test]
-    fn a_bucket_s_region_is_in_the_answer_whoever_asks() {
-        let field = "x-amz-bucket-region: eu-north-1\r\n";
-        for status in ["200 OK", "301 Moved Permanently", "403 Forbidden", "400 Bad Request"] {
-            assert_eq!(region_of(status, field).as_deref(), Some("eu-north-1"), "{status}");
-        }
-        assert_eq!(region_of("404 Not Found", ""), None);
-        assert_eq!(region_of("403 Forbidden", "x-amz-bucket-region: a.b/\r\n"), None);
-    }
-}
+mod tests;

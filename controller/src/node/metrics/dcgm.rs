@@ -4,22 +4,11 @@
 use osmo_nvml::Gpu;
 
 use super::gpu::REASONS;
-use super::{Kind, Labels, Metric, Page};
+use super::{Labels, Page, exact};
 use crate::node::report::Report;
-
-macro_rules! table {
-    ($($kind:ident $name:literal $help:literal $of:expr;)*) => {
-        const TABLE: &[Metric<Gpu>] =
-            &[$(Metric { name: $name, kind: Kind::$kind, help: $help, of: $of }),*];
-    };
-}
 
 fn mib(bytes: Option<u64>) -> Option<f64> {
     bytes.map(|bytes| (bytes >> 20) as f64)
-}
-
-fn exact(value: Option<u64>) -> Option<f64> {
-    value.map(|value| value as f64)
 }
 
 /// NVML's mask: the reasons stand in the order of its bits.
@@ -29,7 +18,7 @@ fn mask(gpu: &Gpu) -> Option<f64> {
     Some(bits.map(|(at, _)| f64::from(1_u32 << at)).sum())
 }
 
-table! {
+table! { Gpu:
     Gauge "DCGM_FI_DEV_SM_CLOCK" "SM clock (MHz)." |g| g.clocks.sm_mhz.map(f64::from);
     Gauge "DCGM_FI_DEV_MEM_CLOCK" "Memory clock (MHz)." |g| g.clocks.memory_mhz.map(f64::from);
     Gauge "DCGM_FI_DEV_MEMORY_TEMP" "Memory temperature (C)."
@@ -81,6 +70,6 @@ pub(super) fn write(page: &mut Page, report: &Report) {
     for metric in TABLE {
         let of = |gpu: &Gpu| Some((labels(gpu), (metric.of)(gpu)?));
         let samples = report.gpu.gpus.iter().filter_map(of);
-        page.family((metric.name, metric.kind, metric.help), samples);
+        page.family((metric.name, metric.shape, metric.help), samples);
     }
 }

@@ -2,19 +2,8 @@
 
 use osmo_nvml::{Gpu, Throttle, Verdict};
 
-use super::{Kind, Labels, Metric, Page};
+use super::{Labels, Page, Shape, exact};
 use crate::node::report::Report;
-
-macro_rules! table {
-    ($($kind:ident $name:literal $help:literal $of:expr;)*) => {
-        const TABLE: &[Metric<Gpu>] =
-            &[$(Metric { name: $name, kind: Kind::$kind, help: $help, of: $of }),*];
-    };
-}
-
-fn exact(value: Option<u64>) -> Option<f64> {
-    value.map(|value| value as f64)
-}
 
 fn ratio(percent: Option<u32>) -> Option<f64> {
     percent.map(|percent| f64::from(percent) / 100.0)
@@ -24,7 +13,7 @@ fn hertz(mhz: Option<u32>) -> Option<f64> {
     mhz.map(|mhz| f64::from(mhz) * 1e6)
 }
 
-table! {
+table! { Gpu:
     Gauge "osmo_gpu_memory_total_bytes" "Memory of the GPU." |g| exact(g.memory.total_bytes);
     Gauge "osmo_gpu_memory_used_bytes" "Memory in use." |g| exact(g.memory.used_bytes);
     Gauge "osmo_gpu_memory_free_bytes" "Memory free." |g| exact(g.memory.free_bytes);
@@ -101,7 +90,7 @@ pub(super) fn write(page: &mut Page, report: &Report) {
     let gpus: Vec<(Labels, &Gpu)> = report.gpu.gpus.iter().map(|gpu| (labels(gpu), gpu)).collect();
     for metric in TABLE {
         let of = |(labels, gpu): &(Labels, &Gpu)| Some((labels.clone(), (metric.of)(gpu)?));
-        page.family((metric.name, metric.kind, metric.help), gpus.iter().filter_map(of));
+        page.family((metric.name, metric.shape, metric.help), gpus.iter().filter_map(of));
     }
     let throttled = gpus.iter().flat_map(|(labels, gpu)| {
         gpu.throttle_reasons.iter().flat_map(move |active| {
@@ -112,14 +101,14 @@ pub(super) fn write(page: &mut Page, report: &Report) {
         })
     });
     let help = "1 while the clocks are lowered for the reason.";
-    page.family(("osmo_gpu_throttled", Kind::Gauge, help), throttled);
+    page.family(("osmo_gpu_throttled", Shape::Gauge, help), throttled);
     let xids = gpus.iter().flat_map(|(labels, gpu)| {
         let one =
             |(xid, count): (&u64, &u64)| (labels.with("xid", &xid.to_string()), *count as f64);
         gpu.xid.counts.iter().map(one).collect::<Vec<_>>()
     });
     let help = "XID errors since this program began to listen.";
-    page.family(("osmo_gpu_xid_errors_total", Kind::Counter, help), xids);
+    page.family(("osmo_gpu_xid_errors_total", Shape::Counter, help), xids);
 }
 
 /// Which GPU.

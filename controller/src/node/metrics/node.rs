@@ -1,68 +1,43 @@
 //! The node's own metrics.
 
-use super::{Kind, Labels, Metric, Page};
+use super::{Labels, Page, Shape, exact};
 use crate::node::facts::pressure::Psi;
 use crate::node::report::Report;
 
-const TABLE: &[Metric<Report>] = &[
-    Metric {
-        name: "osmo_node_cpus",
-        kind: Kind::Gauge,
-        help: "Logical CPUs online.",
-        of: |report| Some(report.cpu.online.into()),
-    },
-    Metric {
-        name: "osmo_node_memory_total_bytes",
-        kind: Kind::Gauge,
-        help: "Memory of the node.",
-        of: |report| Some(report.memory.total_bytes? as f64),
-    },
-    Metric {
-        name: "osmo_node_memory_available_bytes",
-        kind: Kind::Gauge,
-        help: "Memory that can be had without swapping.",
-        of: |report| Some(report.memory.available_bytes? as f64),
-    },
-    Metric {
-        name: "osmo_node_io_uring_available",
-        kind: Kind::Gauge,
-        help: "1 where io_uring can be used.",
-        of: |report| report.io_uring.available.map(f64::from),
-    },
-    Metric {
-        name: "osmo_node_gpus",
-        kind: Kind::Gauge,
-        help: "GPUs that the driver knows.",
-        of: |report| Some(report.gpu.gpus.len() as f64),
-    },
-    Metric {
-        name: "osmo_node_gpu_driver_up",
-        kind: Kind::Gauge,
-        help: "1 where NVML answers.",
-        of: |report| Some(f64::from(report.gpu.driver.is_some())),
-    },
-];
+table! { Report:
+    Gauge "osmo_node_cpus" "Logical CPUs online." |report| Some(report.cpu.online.into());
+    Gauge "osmo_node_memory_total_bytes" "Memory of the node."
+        |report| exact(report.memory.total_bytes);
+    Gauge "osmo_node_memory_available_bytes" "Memory that can be had without swapping."
+        |report| exact(report.memory.available_bytes);
+    Gauge "osmo_node_io_uring_available" "1 where io_uring can be used."
+        |report| report.io_uring.available.map(f64::from);
+    Gauge "osmo_node_gpus" "GPUs that the driver knows."
+        |report| Some(report.gpu.gpus.len() as f64);
+    Gauge "osmo_node_gpu_driver_up" "1 where NVML answers."
+        |report| Some(f64::from(report.gpu.driver.is_some()));
+}
 
 pub(super) fn write(page: &mut Page, report: &Report) {
     let version = Labels::of(&[("version", env!("CARGO_PKG_VERSION"))]);
-    let build = ("osmo_node_build_info", Kind::Gauge, "The reporting program.");
+    let build = ("osmo_node_build_info", Shape::Gauge, "The reporting program.");
     page.family(build, [(version, 1.0)]);
     for metric in TABLE {
         let value = (metric.of)(report).map(|value| (Labels::default(), value));
-        page.family((metric.name, metric.kind, metric.help), value);
+        page.family((metric.name, metric.shape, metric.help), value);
     }
     pressure(page, report);
     let speeds = report.nics.iter().filter_map(|nic| {
         Some((Labels::of(&[("device", nic.name.as_str())]), nic.bits_per_s? as f64 / 8.0))
     });
     let help = "What a network interface can carry.";
-    page.family(("osmo_node_network_speed_bytes_per_second", Kind::Gauge, help), speeds);
+    page.family(("osmo_node_network_speed_bytes_per_second", Shape::Gauge, help), speeds);
     let free = report.scratch.iter().filter_map(|disk| {
         let labels = Labels::of(&[("path", disk.path.as_str()), ("kind", disk.kind)]);
         Some((labels, disk.available_bytes? as f64))
     });
     let help = "Free space where data could be put.";
-    page.family(("osmo_node_scratch_available_bytes", Kind::Gauge, help), free);
+    page.family(("osmo_node_scratch_available_bytes", Shape::Gauge, help), free);
 }
 
 fn pressure(page: &mut Page, report: &Report) {
@@ -72,7 +47,7 @@ fn pressure(page: &mut Page, report: &Report) {
         let samples = all.iter().filter_map(|(resource, psi)| {
             Some((Labels::of(&[("resource", resource)]), of(psi.as_ref()?)?))
         });
-        page.family((name, Kind::Counter, help), samples);
+        page.family((name, Shape::Counter, help), samples);
     };
     let some = "Time that somebody waited for a resource.";
     family("osmo_node_pressure_some_seconds_total", some, |psi| Some(psi.some_seconds_total));

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use osmo_link::pump::{Pumped, pump};
 use osmo_protocol::logger::Route;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf, join};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -68,7 +69,8 @@ async fn carry(
     let _ = client.set_nodelay(true);
     let socket = tunnel.connect(control, calls).await?;
     let ended = Arc::new(AtomicBool::new(false));
-    let client = Client { stream: client, ended: Arc::clone(&ended) };
+    let (stream, writer) = client.into_split();
+    let client = join(Client { stream, ended: Arc::clone(&ended) }, writer);
     // A connection that breaks is the two programs' business.
     if let Ok(Pumped { received: 0, .. }) = pump(socket, client).await
         && !ended.load(Ordering::Relaxed)
@@ -100,9 +102,9 @@ impl Lines {
     }
 }
 
-/// A client that tells whether it has ended by itself.
+/// A client's reading half that tells whether it has ended by itself.
 struct Client {
-    stream: TcpStream,
+    stream: OwnedReadHalf,
     ended: Arc<AtomicBool>,
 }
 
@@ -119,23 +121,5 @@ impl AsyncRead for Client {
             self.ended.store(true, Ordering::Relaxed);
         }
         polled
-    }
-}
-
-impl AsyncWrite for Client {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
