@@ -59,6 +59,7 @@ where
     I::Item: Into<OsString>,
 {
     osmo_engine::mem::limit_arenas();
+    raise_open_files();
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let flags = match Flags::parse(args.clone()) {
         Ok(flags) => flags,
@@ -84,6 +85,15 @@ where
     };
     write_termination(&place, code, sentence);
     ExitCode::from(code.code())
+}
+
+/// A forwarded connection takes two descriptors, and the usual limit is 1,024:
+/// sessions must not take those of the link and of transfers.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn live(flags: Flags) -> Result<(), Failure> {

@@ -349,3 +349,34 @@ fn a_full_disk_does_not_end_the_task() {
     assert_eq!(code, Some(0));
     assert!(!root.path().join("socket/ctrl/state.json").exists());
 }
+
+/// As systemd starts what it starts: sessions need more.
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+    let script = "ulimit -Sn 256; exec \"$0\" \"$@\"";
+    let service = good();
+    let root = Sidecar::root();
+    let mut child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_osmo-ctrl")])
+        .args(["-workflow", "wf-1", "-groupName", "g", "-logSource", "t1", "-host", "127.0.0.1"])
+        .args(["-port", &service.port.to_string(), "-socketPath", "socket/data.sock"])
+        .args(["-inputPath", "input", "-outputPath", "output", "-refreshToken", "token"])
+        .args(["-terminationLog", "termination-log"])
+        .current_dir(root.path())
+        .spawn()
+        .unwrap();
+    let begin = std::time::Instant::now();
+    let limits = loop {
+        let text = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        let limits = (words[3].clone(), words[4].clone());
+        if limits.0 == limits.1 || begin.elapsed() > WATCHDOG {
+            break limits;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(limits.0, limits.1);
+}

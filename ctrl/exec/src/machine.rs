@@ -13,7 +13,8 @@
 //!
 //! Invariants: a stop that was asked for is answered exactly once; the command
 //! is started only where none runs; in `Ended` nothing starts any more; a
-//! sidecar's orders never end a running command but by a signal. SIGHUP means
+//! sidecar's orders never end a running command but by a signal, which it gets
+//! once; one that ignores it ends when its sidecar is gone for good. SIGHUP means
 //! that whoever started the agent is gone, or has lost patience.
 
 use nix::sys::signal::Signal;
@@ -25,7 +26,10 @@ pub(crate) enum State {
     /// Not started yet.
     Waiting,
     /// It runs, or has ended unnoticed.
-    Running,
+    Running {
+        /// It was told to end.
+        asked: bool,
+    },
     /// Killed, to be started again: at once when `again`.
     Stopping {
         /// The order to start came before the end.
@@ -85,7 +89,7 @@ impl State {
     pub(crate) fn told(self) -> AgentState {
         match self {
             Self::Waiting => AgentState::Waiting,
-            Self::Running | Self::Stopping { .. } => AgentState::Running,
+            Self::Running { .. } | Self::Stopping { .. } => AgentState::Running,
             Self::Stopped => AgentState::Stopped,
             Self::Ended => AgentState::Ended,
         }
@@ -95,7 +99,7 @@ impl State {
     pub(crate) fn step(self, event: Event) -> (Self, Vec<Effect>) {
         match self {
             Self::Waiting => waiting(event),
-            Self::Running => running(event),
+            Self::Running { asked } => running(asked, event),
             Self::Stopping { again } => stopping(again, event),
             Self::Stopped => stopped(event),
             Self::Ended => ended(event),
@@ -105,7 +109,7 @@ impl State {
 
 fn waiting(event: Event) -> (State, Vec<Effect>) {
     match event {
-        Event::Start => (State::Running, vec![Effect::Start]),
+        Event::Start => (State::Running { asked: false }, vec![Effect::Start]),
         Event::CtrlFailed => (State::Ended, vec![Effect::Exit(0)]),
         Event::Terminate => (State::Ended, vec![Effect::Exit(code(Signal::SIGTERM))]),
         Event::Signal(signal) => (State::Ended, vec![Effect::Exit(code(signal))]),
@@ -115,29 +119,38 @@ fn waiting(event: Event) -> (State, Vec<Effect>) {
     }
 }
 
-fn running(event: Event) -> (State, Vec<Effect>) {
+/// An end is asked for once, whoever asks: kubelet signals this container and the
+/// sidecar's, which asks as well, and for many a program a second SIGTERM means
+/// that what it saves is not wanted.
+fn running(asked: bool, event: Event) -> (State, Vec<Effect>) {
+    let same = State::Running { asked };
     match event {
         Event::Stop => (State::Stopping { again: false }, vec![Effect::Signal(Signal::SIGKILL)]),
-        Event::Terminate => (State::Running, vec![Effect::Signal(Signal::SIGTERM)]),
-        Event::Signal(Signal::SIGHUP) => (State::Running, vec![Effect::EndAll]),
-        Event::Signal(signal) => (State::Running, vec![Effect::Signal(signal)]),
+        Event::Signal(Signal::SIGHUP) => (State::Running { asked: true }, vec![Effect::EndAll]),
+        Event::Terminate | Event::Signal(_) if asked => (same, vec![]),
+        Event::Terminate => (State::Running { asked: true }, vec![Effect::Signal(Signal::SIGTERM)]),
+        Event::Signal(signal) => (State::Running { asked: true }, vec![Effect::Signal(signal)]),
         Event::CommandEnded => (State::Ended, vec![Effect::Finish]),
-        Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone => {
-            (State::Running, vec![])
-        }
+        // Nobody waits any more for what was asked.
+        Event::SidecarGone if asked => (same, vec![Effect::EndAll]),
+        Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone => (same, vec![]),
     }
 }
 
 fn stopping(again: bool, event: Event) -> (State, Vec<Effect>) {
     match event {
-        Event::CommandEnded if again => (State::Running, vec![Effect::TellStopped, Effect::Start]),
+        Event::CommandEnded if again => {
+            (State::Running { asked: false }, vec![Effect::TellStopped, Effect::Start])
+        }
         Event::CommandEnded => (State::Stopped, vec![Effect::TellStopped]),
         Event::Resume => (State::Stopping { again: true }, vec![]),
         Event::Signal(Signal::SIGHUP) => {
-            (State::Running, vec![Effect::TellStopped, Effect::EndAll])
+            (State::Running { asked: true }, vec![Effect::TellStopped, Effect::EndAll])
         }
         // It is killed already; its end is now the task's.
-        Event::Terminate | Event::Signal(_) => (State::Running, vec![Effect::TellStopped]),
+        Event::Terminate | Event::Signal(_) => {
+            (State::Running { asked: true }, vec![Effect::TellStopped])
+        }
         Event::Start | Event::Stop | Event::CtrlFailed | Event::SidecarGone => {
             (State::Stopping { again }, vec![])
         }
@@ -147,7 +160,7 @@ fn stopping(again: bool, event: Event) -> (State, Vec<Effect>) {
 fn stopped(event: Event) -> (State, Vec<Effect>) {
     match event {
         // A sidecar that lost its memory begins at the begin.
-        Event::Resume | Event::Start => (State::Running, vec![Effect::Start]),
+        Event::Resume | Event::Start => (State::Running { asked: false }, vec![Effect::Start]),
         Event::Stop => (State::Stopped, vec![Effect::TellStopped]),
         Event::Terminate => (State::Ended, vec![Effect::FinishBy(Signal::SIGTERM)]),
         Event::Signal(signal @ Signal::SIGHUP) => {

@@ -162,6 +162,53 @@ fn stop_reaches_the_command() {
     assert_eq!(agent.end().0, Some(7));
 }
 
+/// Kubelet signals both containers, and the sidecar asks as well.
+#[test]
+fn an_eviction_asks_the_command_once() {
+    let script = "trap 'echo asked' TERM; echo ready; until [ -e go ]; do sleep 0.01; done";
+    for signal_first in [true, false] {
+        let agent = Agent::shell(script);
+        let mut sidecar = agent.begin();
+        sidecar.wait_for("ready");
+        let pid = agent.child.id().to_string();
+        let signal = || {
+            let killed = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status();
+            assert!(killed.unwrap().success());
+        };
+        let order = |sidecar: &mut play::Sidecar| {
+            sidecar.send(&Frame::Terminate { seconds: Some(15) });
+        };
+        if signal_first {
+            signal()
+        } else {
+            order(&mut sidecar)
+        }
+        sidecar.wait_for("asked");
+        if signal_first {
+            order(&mut sidecar)
+        } else {
+            signal()
+        }
+        // Long enough for a second one to be seen.
+        std::thread::sleep(Duration::from_millis(300));
+        fs::write(agent.path("go"), "").unwrap();
+        assert_eq!(text(&sidecar.rest()), "");
+        assert_eq!(agent.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_command_that_ignores_its_end_does_not_outlive_the_sidecar_for_ever() {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let agent =
+        Agent::start(&["-sidecarTimeout", "1", "-commands", "sh", "-args", "-c", "-args", script]);
+    let mut sidecar = agent.begin();
+    sidecar.wait_for("ready");
+    sidecar.send(&Frame::Terminate { seconds: Some(15) });
+    drop(sidecar);
+    assert_eq!(agent.end().0, Some(128 + 9));
+}
+
 #[test]
 fn the_command_outlives_the_sidecar() {
     let script = "echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4";

@@ -84,7 +84,7 @@ fn every_pair_keeps_the_invariants() {
             queue.push_back((next, after));
         }
     }
-    assert_eq!(states.len(), 6, "{states:?}");
+    assert_eq!(states.len(), 7, "{states:?}");
 }
 
 #[test]
@@ -113,9 +113,27 @@ fn a_stop_too_late_or_too_early_is_answered() {
 #[test]
 fn a_hang_up_ends_everybody_wherever_somebody_may_live() {
     let up = Event::Signal(Signal::SIGHUP);
-    for state in [State::Running, State::Stopping { again: true }, State::Stopped] {
+    for state in [State::Running { asked: false }, State::Stopping { again: true }, State::Stopped]
+    {
         assert!(state.step(up).1.contains(&Effect::EndAll), "{state:?}");
     }
     assert_eq!(State::Ended.step(up).1, [Effect::Abandon]);
     assert_eq!(State::Waiting.step(up).1, [Effect::Exit(129)]);
+}
+
+#[test]
+fn an_end_is_asked_for_once() {
+    let asked = State::Running { asked: true };
+    let ways = [Event::Terminate, Event::Signal(Signal::SIGTERM), Event::Signal(Signal::SIGINT)];
+    for first in ways {
+        let (state, effects) = State::Running { asked: false }.step(first);
+        assert_eq!(state, asked);
+        assert!(matches!(effects[..], [Effect::Signal(_)]), "{first:?}: {effects:?}");
+        for second in ways {
+            assert_eq!(asked.step(second), (asked, vec![]), "{first:?}, {second:?}");
+        }
+    }
+    assert_eq!(asked.step(Event::SidecarGone), (asked, vec![Effect::EndAll]));
+    let running = State::Running { asked: false };
+    assert_eq!(running.step(Event::SidecarGone), (running, vec![]), "another may come");
 }

@@ -1,5 +1,6 @@
 //! A browser's WebSocket, message by message.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -7,8 +8,9 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use osmo_link::MESSAGE_BYTES_MAX;
 use osmo_link::pump::Pumped;
 use osmo_protocol::router::{DialBack, WsRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -37,28 +39,7 @@ pub(super) async fn serve(
     let socket = socket?;
     match server.unwrap_or_else(|_| Err("its WebSocket does not open".to_owned())) {
         Ok(server) => {
-            let (mut browser_in, mut browser_out) = split(socket);
-            let (mut server_in, mut server_out) = split(server);
-            loop {
-                let next = async {
-                    tokio::select! {
-                        message = browser_in.next() => {
-                            let pumped = Pumped { received: length(&message), sent: 0 };
-                            port.count(shared, pumped);
-                            pass(message, &mut server_out).await
-                        }
-                        message = server_in.next() => {
-                            port.count(shared, Pumped { sent: length(&message), received: 0 });
-                            pass(message, &mut browser_out).await
-                        }
-                    }
-                };
-                if timeout(IDLE_LIMIT, next).await != Ok(true) {
-                    break;
-                }
-            }
-            let both = async { tokio::join!(browser_out.close(), server_out.close()) };
-            let _ = timeout(Duration::from_secs(2), both).await;
+            relay(socket, server, &|pumped| port.count(shared, pumped)).await;
             Ok(())
         }
         Err(reason) => {
@@ -68,35 +49,71 @@ pub(super) async fn serve(
     }
 }
 
-type Halves<S> =
-    (futures_util::stream::SplitStream<S>, futures_util::stream::SplitSink<S, Message>);
-
-fn split<S>(socket: S) -> Halves<S>
-where
-    S: Stream + Sink<Message>,
+/// Relays until either side closes or both are quiet. Neither direction waits for
+/// the other: two full sides would block each other for good.
+async fn relay<B, S>(
+    browser: WebSocketStream<B>,
+    server: WebSocketStream<S>,
+    count: &(impl Fn(Pumped) + Sync),
+) where
+    B: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (sink, stream) = socket.split();
-    (stream, sink)
+    let (mut browser_out, mut browser_in) = browser.split();
+    let (mut server_out, mut server_in) = server.split();
+    let used = Used(Mutex::new(Instant::now()));
+    tokio::select! {
+        () = copy(&mut browser_in, &mut server_out, &used, |received| {
+            count(Pumped { received, sent: 0 });
+        }) => {}
+        () = copy(&mut server_in, &mut browser_out, &used, |sent| {
+            count(Pumped { sent, received: 0 });
+        }) => {}
+        () = used.idle() => {}
+    }
+    let both = async { tokio::join!(browser_out.close(), server_out.close()) };
+    let _ = timeout(Duration::from_secs(2), both).await;
 }
 
-fn length(message: &Option<Result<Message, Error>>) -> u64 {
-    match message {
-        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message.len() as u64,
-        _ => 0,
+/// When something came last, from either side.
+struct Used(Mutex<Instant>);
+
+impl Used {
+    fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Ends once nothing has come for too long.
+    async fn idle(&self) {
+        while self.at().elapsed() < IDLE_LIMIT {
+            sleep_until(self.at() + IDLE_LIMIT).await;
+        }
     }
 }
 
-/// Passes a message on; false at the end.
-async fn pass<S>(message: Option<Result<Message, Error>>, to: &mut S) -> bool
+/// Passes messages on until either side ends.
+async fn copy<R, W>(from: &mut R, to: &mut W, used: &Used, count: impl Fn(u64))
 where
-    S: Sink<Message> + Unpin,
+    R: Stream<Item = Result<Message, Error>> + Unpin,
+    W: Sink<Message> + Unpin,
 {
-    match message {
-        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-            to.send(message).await.is_ok()
+    while let Some(Ok(message)) = from.next().await {
+        used.now();
+        match message {
+            Message::Text(_) | Message::Binary(_) => {
+                count(message.len() as u64);
+                if to.send(message).await.is_err() {
+                    return;
+                }
+                used.now();
+            }
+            Message::Close(_) => return,
+            _ => {}
         }
-        Some(Ok(Message::Close(_)) | Err(_)) | None => false,
-        Some(Ok(_)) => true,
     }
 }
 
@@ -140,4 +157,60 @@ fn client_request(
         }
     }
     Ok(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::relay;
+
+    async fn pair() -> [WebSocketStream<DuplexStream>; 2] {
+        let (near, far) = duplex(1024);
+        [
+            WebSocketStream::from_raw_socket(near, Role::Client, None).await,
+            WebSocketStream::from_raw_socket(far, Role::Server, None).await,
+        ]
+    }
+
+    /// A server that reads nothing before all of its own is taken, which is far
+    /// more than fits on the way, and a browser that speaks and listens.
+    #[tokio::test]
+    async fn a_server_that_speaks_first_blocks_nobody() {
+        const COUNT: usize = 40;
+        let ([browser, inner], [mut server, outer]) = (pair().await, pair().await);
+        let relaying = tokio::spawn(async move { relay(inner, outer, &|_| ()).await });
+        let message = Message::binary(vec![7; 64 << 10]);
+        let (mut browser_out, mut browser_in) = browser.split();
+        let browser_speaks = async {
+            for _ in 0..COUNT {
+                browser_out.send(message.clone()).await.unwrap();
+            }
+        };
+        let browser_listens = async {
+            for _ in 0..COUNT {
+                assert_eq!(browser_in.next().await.unwrap().unwrap(), message);
+            }
+        };
+        let server_works = async {
+            for _ in 0..COUNT {
+                server.send(message.clone()).await.unwrap();
+            }
+            for _ in 0..COUNT {
+                assert_eq!(server.next().await.unwrap().unwrap(), message);
+            }
+        };
+        let all = async { tokio::join!(browser_speaks, browser_listens, server_works) };
+        timeout(Duration::from_secs(60), all).await.expect("the relay stands still");
+        browser_out.close().await.unwrap();
+        relaying.await.unwrap();
+    }
 }
