@@ -1,10 +1,11 @@
 //! The container's own log: lines for people, or events for a local runner.
 
-use std::io::Write as _;
+pub(crate) mod writer;
 
 use osmo_protocol::events::SidecarEvent;
 use serde_json::Value;
 
+use self::writer::{Stream, put};
 use crate::trace::Trace;
 
 /// Where the sidecar speaks outside the service.
@@ -32,14 +33,13 @@ impl Console {
     /// A line that the service gets as well.
     pub(crate) fn line(self, text: &str) {
         if !self.json {
-            // Nobody may be listening; the service is the one that counts.
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            put(Stream::Out, text.to_owned());
         }
     }
 
     /// A line about trouble, which the service may never get.
     pub(crate) fn warn(self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "osmo-ctrl: {text}");
+        put(Stream::Err, format!("osmo-ctrl: {text}"));
     }
 
     /// An event, for those who asked for them.
@@ -52,7 +52,7 @@ impl Console {
             Some(trace) => serde_json::to_value(event).map(|event| traced(event, trace)),
         };
         if let Ok(text) = text {
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            put(Stream::Out, text);
         }
     }
 }
