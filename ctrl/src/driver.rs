@@ -35,7 +35,7 @@ use crate::trace;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
-use crate::{gpu, guard};
+use crate::{gpu, guard, write_termination};
 
 /// Events that wait for the driver.
 const EVENTS_MAX: usize = 64;
@@ -68,6 +68,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let (address, network) = match reach {
         Ok(reach) => reach,
         Err(failure) => {
+            write_termination(&flags.termination_log, Some(&failure));
             account.finish(Some(&failure), None, String::new(), None);
             return Err(failure);
         }
@@ -333,24 +334,41 @@ impl Driver {
         });
     }
 
+    /// The message first: a kill may come before the goodbyes are over.
     async fn finish(self, state: State) -> Result<(), Failure> {
-        if let Some(sessions) = &self.sessions {
-            sessions.shutdown().await;
-        }
-        // Lines that it is not told of would make the agent wait for another
-        // sidecar.
-        let lines = *self.outbox.stored().borrow();
-        let _ = timeout(RELEASE_LIMIT, self.orders.send(Frame::LinesStored { lines })).await;
-        // No more orders: the connection ends with the last one written.
-        drop(self.orders);
-        if let Some(local) = self.local {
-            let _ = timeout(RELEASE_LIMIT, local).await;
-        }
+        write_termination(&self.flags.termination_log, state.failure.as_ref());
+        // The engine's threads end with the process: joining them would wait for
+        // a store that does not answer.
+        std::mem::forget(Arc::clone(&self.mover));
+        let limit = state.farewell(self.account.now()).unwrap_or(Duration::MAX);
+        let goodbyes = farewell(self.sessions, self.outbox, self.orders, self.local);
+        let _ = timeout(limit, goodbyes).await;
         let CommandCode(code) = *self.code.borrow();
         self.memory.forget();
         let gpu = self.log.meters().with_gpus(|seen| seen.summary());
         self.account.finish(state.failure.as_ref(), code, self.mover.driver(), gpu);
         state.failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Ends the sessions and the agent's connection, each within its limit.
+async fn farewell(
+    sessions: Option<Sessions>,
+    outbox: Arc<Outbox>,
+    orders: mpsc::Sender<Frame>,
+    local: Option<JoinHandle<()>>,
+) {
+    if let Some(sessions) = &sessions {
+        sessions.shutdown().await;
+    }
+    // Lines that it is not told of would make the agent wait for another
+    // sidecar.
+    let lines = *outbox.stored().borrow();
+    let _ = timeout(RELEASE_LIMIT, orders.send(Frame::LinesStored { lines })).await;
+    // No more orders: the connection ends with the last one written.
+    drop(orders);
+    if let Some(local) = local {
+        let _ = timeout(RELEASE_LIMIT, local).await;
     }
 }
 

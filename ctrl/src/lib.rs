@@ -68,34 +68,40 @@ where
         Err(error) => {
             let sentence = error.to_string();
             complain(&sentence);
-            write_termination(&flags::termination_log(&args), Code::InvalidInput, &sentence);
+            let failure = Failure::new(Code::InvalidInput, sentence);
+            write_termination(&flags::termination_log(&args), Some(&failure));
             return ExitCode::from(USAGE_EXIT);
         }
     };
     let place = flags.termination_log.clone();
-    let result = guard::caught_here(|| live(flags)).and_then(|result| result);
-    let (code, sentence) = match &result {
-        Ok(()) => (Code::Ok, ""),
+    let result = guard::caught_here(|| live(flags)).unwrap_or_else(|failure| {
+        write_termination(&place, Some(&failure));
+        Err(failure)
+    });
+    match result {
+        Ok(()) => ExitCode::from(Code::Ok.code()),
         Err(failure) => {
             complain(&failure.sentence);
-            (failure.code, failure.sentence.as_str())
+            ExitCode::from(failure.code.code())
         }
-    };
-    write_termination(&place, code, sentence);
-    ExitCode::from(code.code())
+    }
 }
 
+/// Lives the task's life; the message is written when this returns.
 fn live(flags: Flags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Code::Misc, format!("Cannot start: {error}")))?;
+        .map_err(|error| Failure::new(Code::Misc, format!("Cannot start: {error}")))
+        .inspect_err(|failure| write_termination(&flags.termination_log, Some(failure)))?;
     let result = runtime.block_on(driver::run(flags));
     runtime.shutdown_background();
     result
 }
 
-fn write_termination(place: &Path, code: Code, sentence: &str) {
+fn write_termination(place: &Path, failure: Option<&Failure>) {
+    let (code, sentence) =
+        failure.map_or((Code::Ok, ""), |failure| (failure.code, failure.sentence.as_str()));
     let message = termination::encode(code, sentence);
     if let Err(error) = std::fs::write(place, message) {
         complain(&format!("cannot write the termination message {}: {error}", place.display()));

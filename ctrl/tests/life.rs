@@ -145,6 +145,27 @@ fn a_command_that_does_not_stop_costs_its_share_alone() {
     }
 }
 
+/// The kubelet kills what is left at the end of the grace period; by then it has
+/// been said why, also where nobody takes the last lines.
+#[test]
+fn the_message_is_there_before_the_kill() {
+    let grace = std::time::Duration::from_secs(10);
+    let service = good();
+    let sidecar = Sidecar::start(service.port, &["-gracePeriod", "10"]);
+    let mut agent = Agent::good(&sidecar);
+    agent.wait_for_start();
+    drop(service);
+    let begin = std::time::Instant::now();
+    sidecar.signal("TERM");
+    assert!(matches!(agent.hear(), Some(Frame::Terminate { seconds: Some(_) })));
+    agent.say(&Frame::MessageOut("a last line".into()));
+    agent.say(&Frame::ExecFinished);
+    std::thread::sleep(grace.saturating_sub(begin.elapsed()));
+    let root = sidecar.kill();
+    let told = fs::read_to_string(root.path().join("termination")).unwrap_or_default();
+    assert!(told.contains("what it has written is saved"), "{told:?}");
+}
+
 /// A store that takes connections and never answers.
 struct Silent {
     _listener: TcpListener,
