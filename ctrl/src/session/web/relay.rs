@@ -1,5 +1,7 @@
 //! A browser's WebSocket, message by message.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -8,7 +10,7 @@ use osmo_link::MESSAGE_BYTES_MAX;
 use osmo_link::pump::Pumped;
 use osmo_protocol::router::{DialBack, WsRequest};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -37,34 +39,75 @@ pub(super) async fn serve(
     let socket = socket?;
     match server.unwrap_or_else(|_| Err("its WebSocket does not open".to_owned())) {
         Ok(server) => {
-            let (mut browser_in, mut browser_out) = split(socket);
-            let (mut server_in, mut server_out) = split(server);
-            loop {
-                let next = async {
-                    tokio::select! {
-                        message = browser_in.next() => {
-                            let pumped = Pumped { received: length(&message), sent: 0 };
-                            port.count(shared, pumped);
-                            pass(message, &mut server_out).await
-                        }
-                        message = server_in.next() => {
-                            port.count(shared, Pumped { sent: length(&message), received: 0 });
-                            pass(message, &mut browser_out).await
-                        }
-                    }
-                };
-                if timeout(IDLE_LIMIT, next).await != Ok(true) {
-                    break;
-                }
-            }
-            let both = async { tokio::join!(browser_out.close(), server_out.close()) };
-            let _ = timeout(Duration::from_secs(2), both).await;
+            relay(socket, server, &|pumped| port.count(shared, pumped)).await;
             Ok(())
         }
         Err(reason) => {
             hang_up(socket).await;
             Err(reason)
         }
+    }
+}
+
+/// Passes messages on both ways until either side ends or both are quiet.
+async fn relay<B, S>(browser: B, server: S, each: &(dyn Fn(Pumped) + Send + Sync))
+where
+    B: Stream<Item = Result<Message, Error>> + Sink<Message>,
+    S: Stream<Item = Result<Message, Error>> + Sink<Message>,
+{
+    let (mut browser_in, mut browser_out) = split(browser);
+    let (mut server_in, mut server_out) = split(server);
+    let used = Used { begin: Instant::now(), at_ms: AtomicU64::new(0) };
+    let received = |received| each(Pumped { received, sent: 0 });
+    let sent = |sent| each(Pumped { sent, received: 0 });
+    tokio::select! {
+        () = copy(&mut browser_in, &mut server_out, &used, &received) => {}
+        () = copy(&mut server_in, &mut browser_out, &used, &sent) => {}
+        () = quiet(&used) => {}
+    }
+    let both = async { tokio::join!(browser_out.close(), server_out.close()) };
+    let _ = timeout(Duration::from_secs(2), both).await;
+}
+
+/// One way; neither waits for the other, so that two full sides cannot block
+/// each other.
+async fn copy<I, O>(from: &mut I, to: &mut O, used: &Used, count: &(dyn Fn(u64) + Sync))
+where
+    I: Stream<Item = Result<Message, Error>> + Unpin,
+    O: Sink<Message> + Unpin,
+{
+    loop {
+        let message = from.next().await;
+        used.now();
+        count(length(&message));
+        if !pass(message, to).await {
+            return;
+        }
+        used.now();
+    }
+}
+
+/// Returns once nothing has moved for so long.
+async fn quiet(used: &Used) {
+    while used.last().elapsed() < IDLE_LIMIT {
+        sleep_until(used.last() + IDLE_LIMIT).await;
+    }
+}
+
+/// When either way moved last; both are one task, so no order of memory matters.
+struct Used {
+    begin: Instant,
+    at_ms: AtomicU64,
+}
+
+impl Used {
+    fn now(&self) {
+        let elapsed = self.begin.elapsed().as_millis();
+        self.at_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.begin + Duration::from_millis(self.at_ms.load(Relaxed))
     }
 }
 
@@ -140,4 +183,82 @@ fn client_request(
         }
     }
     Ok(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::relay;
+
+    /// Of 16 KiB each: far more than the pipes and the sockets hold.
+    const MESSAGES: usize = 256;
+
+    type End = WebSocketStream<DuplexStream>;
+
+    /// A far end, and ours.
+    async fn pair(far: Role, near: Role) -> (End, End) {
+        let (one, other) = duplex(4 << 10);
+        let far = WebSocketStream::from_raw_socket(one, far, None);
+        (far.await, WebSocketStream::from_raw_socket(other, near, None).await)
+    }
+
+    /// Says everything before it listens.
+    async fn talk(mut end: End) -> End {
+        for _ in 0..MESSAGES {
+            end.send(Message::binary(vec![7; 16 << 10])).await.unwrap();
+        }
+        end
+    }
+
+    async fn hear(mut end: End) -> (usize, End) {
+        let mut bytes = 0;
+        while bytes < MESSAGES * (16 << 10) {
+            let Some(Ok(message)) = end.next().await else { break };
+            bytes += message.len();
+        }
+        (bytes, end)
+    }
+
+    #[tokio::test]
+    async fn a_side_that_talks_before_it_listens_is_heard() {
+        for browser_talks in [true, false] {
+            let (browser, near) = pair(Role::Client, Role::Server).await;
+            let (server, far) = pair(Role::Server, Role::Client).await;
+            let relaying = tokio::spawn(async move { relay(near, far, &|_| {}).await });
+            let (talker, other) = if browser_talks { (browser, server) } else { (server, browser) };
+            // Nobody takes the other side's first word until the talk is over.
+            let both = async {
+                let (mut mouth, mut ears) = other.split();
+                let answers = async {
+                    for _ in 0..MESSAGES {
+                        mouth.send(Message::binary(vec![8; 16 << 10])).await.unwrap();
+                    }
+                };
+                let ears = async {
+                    let mut bytes = 0;
+                    while bytes < MESSAGES * (16 << 10) {
+                        bytes += ears.next().await.unwrap().unwrap().len();
+                    }
+                    bytes
+                };
+                let talk = async { hear(talk(talker).await).await };
+                let ((), heard, (back, end)) = tokio::join!(answers, ears, talk);
+                drop(end);
+                (heard, back)
+            };
+            let all = MESSAGES * (16 << 10);
+            assert_eq!(timeout(Duration::from_secs(60), both).await, Ok((all, all)));
+            relaying.abort();
+        }
+    }
 }
