@@ -47,6 +47,7 @@ use std::process::ExitCode;
 use osmo_protocol::exit::ExitCode as Code;
 use osmo_protocol::flags::{FlagError, USAGE_EXIT};
 use osmo_protocol::termination;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 pub use flags::Flags;
 use lifecycle::Failure;
@@ -58,6 +59,7 @@ where
     I::Item: Into<OsString>,
 {
     osmo_engine::mem::limit_arenas();
+    raise_descriptors();
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let flags = match Flags::parse(args.clone()) {
         Ok(flags) => flags,
@@ -106,6 +108,14 @@ fn write_termination(place: &Path, failure: Option<&Failure>) {
     if let Err(error) = std::fs::write(place, message) {
         complain(&format!("cannot write the termination message {}: {error}", place.display()));
     }
+}
+
+/// A connection takes two descriptors, and the usual soft limit is 1,024; the
+/// command's own is its container's and stays.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn complain(sentence: &str) {
