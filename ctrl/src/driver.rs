@@ -21,7 +21,7 @@ use crate::flags::Flags;
 use crate::health::{self, Health};
 use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
-use crate::local::{CommandCode, Local};
+use crate::local::{CommandCode, Local, Orders};
 use crate::logs::Log;
 use crate::metrics;
 use crate::service::link::{Link, Means};
@@ -39,7 +39,8 @@ use crate::{gpu, guard, write_termination};
 
 /// Events that wait for the driver.
 const EVENTS_MAX: usize = 64;
-/// Orders that wait for the agent: one of each kind.
+/// Orders that wait for the agent: one of each kind; and as many questions of
+/// the sessions, which wait for room.
 const ORDERS_MAX: usize = 8;
 /// How long the last order may take; an agent that looks for us comes within a
 /// second.
@@ -112,8 +113,10 @@ struct Driver {
     inbox: mpsc::Receiver<Event>,
     /// Results of transfers, before they become events.
     transferred: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
+    /// The lifecycle's, which go before what the sessions ask.
     orders: mpsc::Sender<Frame>,
-    orders_end: Option<mpsc::Receiver<Frame>>,
+    asks: mpsc::Sender<Frame>,
+    ends: Option<Orders>,
     /// The agent's connection.
     local: Option<JoinHandle<()>>,
     sessions: Option<Sessions>,
@@ -140,7 +143,8 @@ impl Driver {
     ) -> Self {
         let code = watch::Sender::new(CommandCode(memory.saved().command_code));
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
-        let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
+        let (orders, first) = mpsc::channel(ORDERS_MAX);
+        let (asks, then) = mpsc::channel(ORDERS_MAX);
         Self {
             flags: Arc::new(flags),
             items,
@@ -154,7 +158,8 @@ impl Driver {
             inbox,
             transferred: mpsc::channel(1),
             orders,
-            orders_end: Some(orders_end),
+            asks,
+            ends: Some(Orders { first, then }),
             local: None,
             sessions: None,
             cancel: watch::Sender::new(false),
@@ -198,7 +203,7 @@ impl Driver {
         let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
         let outbox = Arc::clone(&self.outbox);
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
-        let (agent, answers) = Agent::new(&self.orders, flags.exec_timeout);
+        let (agent, answers) = Agent::new(&self.asks, flags.exec_timeout);
         tokio::spawn(tell_stored(outbox.stored(), agent.clone()));
         let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
         self.sessions = Some(sessions.clone());
@@ -208,7 +213,7 @@ impl Driver {
         signal::listen(events.clone())?;
         let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, answers)?
             .remembering(self.memory.saved().token.clone());
-        if let Some(orders) = self.orders_end.take() {
+        if let Some(orders) = self.ends.take() {
             let serve = local.serve(orders, self.code.clone());
             self.local = Some(guard::spawn(self.events.clone(), Event::AgentLost, serve));
         }
@@ -377,7 +382,7 @@ async fn farewell(
 async fn tell_stored(mut stored: watch::Receiver<u64>, agent: Agent) {
     while stored.changed().await.is_ok() {
         let lines = *stored.borrow_and_update();
-        agent.stored(lines);
+        agent.stored(lines).await;
         sleep(STORED_PAUSE).await;
     }
 }
