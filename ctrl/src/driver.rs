@@ -13,7 +13,7 @@ use osmo_protocol::logger::LineType;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::account::Account;
 use crate::console::Console;
@@ -21,7 +21,7 @@ use crate::flags::Flags;
 use crate::health::{self, Health};
 use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
-use crate::local::{CommandCode, Local};
+use crate::local::{CommandCode, Local, Orders};
 use crate::logs::Log;
 use crate::metrics;
 use crate::service::link::{Link, Means};
@@ -35,16 +35,18 @@ use crate::trace;
 use crate::transfer::engine::EngineMover;
 use crate::transfer::outputs::{Early, Watch};
 use crate::transfer::{Mover, Transferred, Transfers};
-use crate::{gpu, guard, left};
+use crate::{gpu, guard, left, write_termination};
 
 /// Events that wait for the driver.
 const EVENTS_MAX: usize = 64;
-/// Orders that wait for the agent: one of each kind.
+/// Orders that wait for the agent: one of each kind; and as many questions of
+/// the sessions, which wait for room.
 const ORDERS_MAX: usize = 8;
 /// How long the last order may take; an agent that looks for us comes within a
 /// second.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
-
+/// How long everything after the termination message may take.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(30);
 /// Between two words to the agent about its lines.
 const STORED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,6 +71,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let (address, network) = match reach {
         Ok(reach) => reach,
         Err(failure) => {
+            write_termination(&flags.termination_log, Some(&failure));
             account.finish(Some(&failure), None, String::new(), None, Left::default());
             return Err(failure);
         }
@@ -113,8 +116,10 @@ struct Driver {
     inbox: mpsc::Receiver<Event>,
     /// Results of transfers, before they become events.
     transferred: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
+    /// The lifecycle's, which go before what the sessions ask.
     orders: mpsc::Sender<Frame>,
-    orders_end: Option<mpsc::Receiver<Frame>>,
+    asks: mpsc::Sender<Frame>,
+    ends: Option<Orders>,
     /// The agent's connection.
     local: Option<JoinHandle<()>>,
     sessions: Option<Sessions>,
@@ -145,7 +150,8 @@ impl Driver {
     ) -> Self {
         let code = watch::Sender::new(CommandCode(memory.saved().command_code));
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
-        let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
+        let (orders, first) = mpsc::channel(ORDERS_MAX);
+        let (asks, then) = mpsc::channel(ORDERS_MAX);
         Self {
             flags: Arc::new(flags),
             items,
@@ -159,7 +165,8 @@ impl Driver {
             inbox,
             transferred: mpsc::channel(1),
             orders,
-            orders_end: Some(orders_end),
+            asks,
+            ends: Some(Orders { first, then }),
             local: None,
             sessions: None,
             cancel: watch::Sender::new(false),
@@ -205,7 +212,7 @@ impl Driver {
         let (flags, log, events) = (&self.flags, self.log.clone(), self.events.clone());
         let outbox = Arc::clone(&self.outbox);
         let tokens = Tokens::new(network.clone(), address.clone(), flags.refresh_token.clone());
-        let (agent, answers) = Agent::new(&self.orders, flags.exec_timeout);
+        let (agent, answers) = Agent::new(&self.asks, flags.exec_timeout);
         let stored = tokio::spawn(tell_stored(outbox.stored(), agent.clone()));
         let sessions = Sessions::new(flags, network.clone(), tokens.clone(), log.clone(), agent);
         self.sessions = Some(sessions.clone());
@@ -215,7 +222,7 @@ impl Driver {
         self.tasks.extend([stored, link, signal::listen(events.clone())?]);
         let local = Local::listen(&flags.socket, flags.agent_timeout, log, events, answers)?
             .remembering(self.memory.saved().token.clone());
-        if let Some(orders) = self.orders_end.take() {
+        if let Some(orders) = self.ends.take() {
             let serve = local.serve(orders, self.code.clone());
             self.local = Some(guard::spawn(self.events.clone(), Event::AgentLost, serve));
         }
@@ -341,23 +348,14 @@ impl Driver {
         });
     }
 
+    /// The message first: a kill may come before the goodbyes are over.
     async fn finish(mut self, state: State) -> Result<(), Failure> {
-        let mut seats = 0;
-        if let Some(sessions) = self.sessions.take() {
-            sessions.shutdown().await;
-            seats = sessions.seats();
-        }
-        // Lines that it is not told of would make the agent wait for another
-        // sidecar.
-        let lines = *self.outbox.stored().borrow();
-        let _ = timeout(RELEASE_LIMIT, self.orders.send(Frame::LinesStored { lines })).await;
-        // No more orders: the connection ends with the last one written.
-        drop(self.orders);
-        if let Some(mut local) = self.local
-            && timeout(RELEASE_LIMIT, &mut local).await.is_err()
-        {
-            end(local).await;
-        }
+        write_termination(&self.flags.termination_log, state.failure.as_ref());
+        let limit = state.farewell(self.account.now()).unwrap_or(FAREWELL_LIMIT);
+        let until = Instant::now() + limit.min(FAREWELL_LIMIT);
+        let (sessions, outbox) = (self.sessions.take(), Arc::clone(&self.outbox));
+        let goodbyes = farewell(sessions, outbox, self.orders, self.local.take());
+        let seats = timeout_at(until, goodbyes).await.unwrap_or(0);
         for task in self.tasks {
             end(task).await;
         }
@@ -366,7 +364,8 @@ impl Driver {
         self.memory.forget();
         // Its threads end within moments, or hang for good: then they tell.
         let mover = Arc::clone(&self.mover);
-        let ended = timeout(RELEASE_LIMIT, spawn_blocking(move || mover.end())).await;
+        let limit = until.min(Instant::now() + RELEASE_LIMIT);
+        let ended = timeout_at(limit, spawn_blocking(move || mover.end())).await;
         let buffers = ended.map_or(Ok(1), |ended| ended).map_or(1, |left| left as u64);
         let meters = self.log.meters();
         let lines = self.outbox.backlog().lines;
@@ -385,12 +384,39 @@ async fn end(task: JoinHandle<()>) {
     let _ = task.await;
 }
 
+/// Ends the sessions and the agent's connection, each within its limit; how many
+/// seats are still taken.
+async fn farewell(
+    sessions: Option<Sessions>,
+    outbox: Arc<Outbox>,
+    orders: mpsc::Sender<Frame>,
+    local: Option<JoinHandle<()>>,
+) -> u64 {
+    let mut seats = 0;
+    if let Some(sessions) = &sessions {
+        sessions.shutdown().await;
+        seats = sessions.seats();
+    }
+    // Lines that it is not told of would make the agent wait for another
+    // sidecar.
+    let lines = *outbox.stored().borrow();
+    let _ = timeout(RELEASE_LIMIT, orders.send(Frame::LinesStored { lines })).await;
+    // No more orders: the connection ends with the last one written.
+    drop(orders);
+    if let Some(mut local) = local
+        && timeout(RELEASE_LIMIT, &mut local).await.is_err()
+    {
+        end(local).await;
+    }
+    seats
+}
+
 /// Tells the agent which of its lines it need not keep, a few times a second at
 /// most: the number counts from the begin, so the last one says it all.
 async fn tell_stored(mut stored: watch::Receiver<u64>, agent: Agent) {
     while stored.changed().await.is_ok() {
         let lines = *stored.borrow_and_update();
-        agent.stored(lines);
+        agent.stored(lines).await;
         sleep(STORED_PAUSE).await;
     }
 }

@@ -44,13 +44,18 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use osmo_protocol::exit::ExitCode as Code;
 use osmo_protocol::flags::{FlagError, USAGE_EXIT};
 use osmo_protocol::termination;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 pub use flags::Flags;
 use lifecycle::Failure;
+
+/// How long the container's own log may take to be written at the end.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs the program with `args` (without the program's name).
 pub fn main<I>(args: I) -> ExitCode
@@ -59,8 +64,15 @@ where
     I::Item: Into<OsString>,
 {
     osmo_engine::mem::limit_arenas();
-    raise_open_files();
-    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    raise_descriptors();
+    console::writer::start();
+    let code = serve(args.into_iter().map(Into::into).collect());
+    console::writer::flush(LOG_LIMIT);
+    code
+}
+
+/// One task, from its flags to its exit code.
+fn serve(args: Vec<OsString>) -> ExitCode {
     let flags = match Flags::parse(args.clone()) {
         Ok(flags) => flags,
         Err(FlagError::Help(text)) => {
@@ -70,49 +82,54 @@ where
         Err(error) => {
             let sentence = error.to_string();
             complain(&sentence);
-            write_termination(&flags::termination_log(&args), Code::InvalidInput, &sentence);
+            let failure = Failure::new(Code::InvalidInput, sentence);
+            write_termination(&flags::termination_log(&args), Some(&failure));
             return ExitCode::from(USAGE_EXIT);
         }
     };
     let place = flags.termination_log.clone();
-    let result = guard::caught_here(|| live(flags)).and_then(|result| result);
-    let (code, sentence) = match &result {
-        Ok(()) => (Code::Ok, ""),
+    let result = guard::caught_here(|| live(flags)).unwrap_or_else(|failure| {
+        write_termination(&place, Some(&failure));
+        Err(failure)
+    });
+    match result {
+        Ok(()) => ExitCode::from(Code::Ok.code()),
         Err(failure) => {
             complain(&failure.sentence);
-            (failure.code, failure.sentence.as_str())
+            ExitCode::from(failure.code.code())
         }
-    };
-    write_termination(&place, code, sentence);
-    ExitCode::from(code.code())
+    }
 }
 
-/// A forwarded connection takes two descriptors, and the usual limit is 1,024:
-/// sessions must not take those of the link and of transfers.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
+/// Lives the task's life; the message is written when this returns.
 fn live(flags: Flags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Code::Misc, format!("Cannot start: {error}")))?;
+        .map_err(|error| Failure::new(Code::Misc, format!("Cannot start: {error}")))
+        .inspect_err(|failure| write_termination(&flags.termination_log, Some(failure)))?;
     let result = runtime.block_on(driver::run(flags));
     runtime.shutdown_background();
     result
 }
 
-fn write_termination(place: &Path, code: Code, sentence: &str) {
+fn write_termination(place: &Path, failure: Option<&Failure>) {
+    let (code, sentence) =
+        failure.map_or((Code::Ok, ""), |failure| (failure.code, failure.sentence.as_str()));
     let message = termination::encode(code, sentence);
     if let Err(error) = std::fs::write(place, message) {
         complain(&format!("cannot write the termination message {}: {error}", place.display()));
     }
 }
 
+/// A connection takes two descriptors, and the usual soft limit is 1,024; the
+/// command's own is its container's and stays.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 fn complain(sentence: &str) {
-    let _ = writeln!(std::io::stderr(), "osmo-ctrl: {sentence}");
+    console::writer::put(console::writer::Stream::Err, format!("osmo-ctrl: {sentence}"));
 }

@@ -271,6 +271,19 @@ impl State {
         (self.grace / 5).min(RESERVE_MAX)
     }
 
+    /// Until when lines are waited for: the message and the exit come before
+    /// the kill at `leave`.
+    fn last_word(&self, leave: Duration) -> Duration {
+        leave.saturating_sub(self.reserve() / 4)
+    }
+
+    /// How long the goodbyes at the end may take; a pod that must go has half of
+    /// what the last lines leave.
+    pub(crate) fn farewell(&self, now: Duration) -> Option<Duration> {
+        let end = self.leave?.saturating_sub(self.reserve() / 8);
+        Some(end.saturating_sub(now))
+    }
+
     /// Keeps the first failure; a later one is only said.
     fn fail(&mut self, failure: Failure) -> Effect {
         let said = Effect::Say(failure.sentence.clone());

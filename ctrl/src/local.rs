@@ -80,11 +80,7 @@ impl Local {
     }
 
     /// Serves the agent until it is gone; `orders` is what it is told.
-    pub(crate) async fn serve(
-        self,
-        orders: mpsc::Receiver<Frame>,
-        code: tokio::sync::watch::Sender<CommandCode>,
-    ) {
+    pub(crate) async fn serve(self, orders: Orders, code: tokio::sync::watch::Sender<CommandCode>) {
         if self.token.is_none() {
             self.log.console().warn("no handoff token beside the socket: anyone may be the agent");
         }
@@ -199,9 +195,27 @@ impl Local {
     }
 }
 
+/// What the agent is told: the lifecycle's orders first, then what the sessions
+/// ask.
+pub(crate) struct Orders {
+    pub(crate) first: mpsc::Receiver<Frame>,
+    pub(crate) then: mpsc::Receiver<Frame>,
+}
+
+impl Orders {
+    /// None once the lifecycle has given its last.
+    async fn next(&mut self) -> Option<Frame> {
+        tokio::select! {
+            biased;
+            order = self.first.recv() => order,
+            Some(ask) = self.then.recv() => Some(ask),
+        }
+    }
+}
+
 /// Writes orders to the last one.
-async fn write(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<Frame>) {
-    while let Some(order) = orders.recv().await {
+async fn write(mut writer: OwnedWriteHalf, mut orders: Orders) {
+    while let Some(order) = orders.next().await {
         if writer.write_all(&order.encode()).await.is_err() {
             // The reading side notices the end, and tells it.
             return std::future::pending().await;

@@ -46,7 +46,10 @@ pub(super) fn drain(state: &mut State, now: Duration) -> Vec<Effect> {
     }
     state.step = Step::Drain;
     state.deadline = match (state.leave, &state.failure) {
-        (Some(leave), _) => Some(leave.max(now + LAST_WORDS)),
+        (Some(leave), _) => {
+            let least = LAST_WORDS.min(state.reserve() / 4);
+            Some(state.last_word(leave).max(now + least))
+        }
         (None, Some(_)) => Some(now + DRAIN_LIMIT_FAILED),
         // The link's own limit ends the wait.
         (None, None) => None,
@@ -105,7 +108,8 @@ pub(super) fn terminate(state: &mut State, now: Duration) -> Vec<Effect> {
             Vec::new()
         }
         Step::Drain => {
-            state.deadline = Some(state.deadline.map_or(leave, |deadline| deadline.min(leave)));
+            let last = state.last_word(leave);
+            state.deadline = Some(state.deadline.map_or(last, |deadline| deadline.min(last)));
             Vec::new()
         }
         Step::End => Vec::new(),

@@ -336,7 +336,7 @@ fn an_agent_that_never_answers_a_restart_is_told() {
 }
 
 /// The shares of 30 s, by hand: 15 s for the command, uploads to 25 s, aborts
-/// to 27.5 s, the end at 30 s.
+/// to 27.5 s, the last lines to 28.75 s, the message and the end before 30 s.
 #[test]
 fn the_grace_period_is_shared_out() {
     let s = Duration::from_secs_f64;
@@ -353,11 +353,12 @@ fn the_grace_period_is_shared_out() {
     assert_eq!((state.step, state.deadline), (Step::Upload, Some(s(127.5))));
     let lost = Failure::new(ExitCode::Upload, "2 files were not uploaded");
     let (state, _) = step(state, Event::OutputsFailed(lost), s(126.0));
-    assert_eq!((state.step, state.deadline), (Step::Drain, Some(s(130.0))));
+    assert_eq!((state.step, state.deadline), (Step::Drain, Some(s(128.75))));
+    assert_eq!(state.farewell(s(128.75)), Some(s(0.625)));
     let failure = state.failure.clone().unwrap();
     assert_eq!(failure.code, ExitCode::Misc);
     assert!(failure.sentence.ends_with("; 2 files were not uploaded"), "{}", failure.sentence);
-    assert_eq!(step(state, Event::Tick, s(130.0)).0.step, Step::End);
+    assert_eq!(step(state, Event::Tick, s(128.75)).0.step, Step::End);
 }
 
 #[test]

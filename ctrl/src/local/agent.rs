@@ -68,11 +68,6 @@ impl Agent {
         (agent, Answers(waiting))
     }
 
-    /// Sends `frame`; false when the agent reads nothing.
-    pub(crate) fn order(&self, frame: Frame) -> bool {
-        self.orders.upgrade().is_some_and(|orders| orders.try_send(frame).is_ok())
-    }
-
     /// Sends `frame` once there is room.
     async fn order_patiently(&self, frame: Frame) -> Result<(), NoAnswer> {
         let gone = || NoAnswer("the task is over".to_owned());
@@ -144,8 +139,8 @@ impl Agent {
     }
 
     /// So many more lines of the agent need not be kept.
-    pub(crate) fn stored(&self, lines: u64) {
-        self.order(Frame::LinesStored { lines });
+    pub(crate) async fn stored(&self, lines: u64) {
+        let _ = self.order_patiently(Frame::LinesStored { lines }).await;
     }
 }
 
@@ -194,6 +189,19 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     use super::{Agent, PROBE_REST};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_is_slow_hears_which_lines_are_stored() {
+        let (orders, mut heard) = mpsc::channel(1);
+        let (agent, _answers) = Agent::new(&orders, Duration::from_secs(1));
+        orders.send(Frame::PortForward { port: 80 }).await.unwrap();
+        let telling = tokio::spawn(async move { agent.stored(7).await });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(heard.recv().await, Some(Frame::PortForward { port: 80 }));
+        let told = timeout(Duration::from_secs(1), heard.recv()).await;
+        assert_eq!(told, Ok(Some(Frame::LinesStored { lines: 7 })));
+        telling.await.unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_agent_that_was_held_up_once_is_asked_again() {

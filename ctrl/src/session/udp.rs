@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,7 +35,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// One source.
 struct Flow {
-    socket: Arc<UdpSocket>,
+    /// The task's, which closes it at its end.
+    socket: Weak<UdpSocket>,
     /// Milliseconds from the session's begin to its last datagram.
     used_ms: Arc<AtomicU64>,
     task: AbortHandle,
@@ -110,10 +111,12 @@ impl Flows {
         if self.flows.get(&source).is_none_or(|flow| flow.task.is_finished()) {
             self.open(source).await;
         }
-        if let Some(flow) = self.flows.get(&source) {
+        if let Some(flow) = self.flows.get(&source)
+            && let Some(socket) = flow.socket.upgrade()
+        {
             flow.used_ms.store(since_ms(self.begin), Relaxed);
             // Nobody may listen, or the datagram is too long: as with datagrams.
-            let _ = flow.socket.send(datagram).await;
+            let _ = socket.send(datagram).await;
         }
     }
 
@@ -127,10 +130,11 @@ impl Flows {
             return;
         }
         let socket = Arc::new(socket);
+        let weak = Arc::downgrade(&socket);
         let used_ms = Arc::new(AtomicU64::new(since_ms(self.begin)));
         let answers = Answers {
             source,
-            socket: Arc::clone(&socket),
+            socket,
             used_ms: Arc::clone(&used_ms),
             begin: self.begin,
             idle: self.idle,
@@ -138,7 +142,7 @@ impl Flows {
             _open: self.meters.connection(Kind::Udp),
         };
         let task = self.tasks.spawn(answers.relay());
-        self.flows.insert(source, Flow { socket, used_ms, task });
+        self.flows.insert(source, Flow { socket: weak, used_ms, task });
     }
 
     fn evict(&mut self) {
@@ -229,6 +233,8 @@ mod tests {
         assert_eq!(&answered.recv().await.unwrap()[..], b"\x0a\x00\x01\x00\x1f\x90answer");
         while flows.tasks.join_next().await.is_some() {}
         assert_eq!(meters.connections(Kind::Udp).0, 0);
+        // Their sockets are closed: the port is to be had again.
+        UdpSocket::bind(from).await.unwrap();
         flows.send(&[10, 0, 2, 0, 0x1f, 0x90, b'z']).await;
         assert_eq!(flows.flows.len(), 1);
     }

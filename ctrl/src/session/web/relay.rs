@@ -1,6 +1,7 @@
 //! A browser's WebSocket, message by message.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -8,7 +9,6 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use osmo_link::MESSAGE_BYTES_MAX;
 use osmo_link::pump::Pumped;
 use osmo_protocol::router::{DialBack, WsRequest};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -49,71 +49,97 @@ pub(super) async fn serve(
     }
 }
 
-/// Relays until either side closes or both are quiet. Neither direction waits for
-/// the other: two full sides would block each other for good.
-async fn relay<B, S>(
-    browser: WebSocketStream<B>,
-    server: WebSocketStream<S>,
-    count: &(impl Fn(Pumped) + Sync),
-) where
-    B: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+/// Passes messages on both ways until either side ends or both are quiet.
+async fn relay<B, S>(browser: B, server: S, each: &(dyn Fn(Pumped) + Send + Sync))
+where
+    B: Stream<Item = Result<Message, Error>> + Sink<Message>,
+    S: Stream<Item = Result<Message, Error>> + Sink<Message>,
 {
-    let (mut browser_out, mut browser_in) = browser.split();
-    let (mut server_out, mut server_in) = server.split();
-    let used = Used(Mutex::new(Instant::now()));
+    let (mut browser_in, mut browser_out) = split(browser);
+    let (mut server_in, mut server_out) = split(server);
+    let used = Used { begin: Instant::now(), at_ms: AtomicU64::new(0) };
+    let received = |received| each(Pumped { received, sent: 0 });
+    let sent = |sent| each(Pumped { sent, received: 0 });
     tokio::select! {
-        () = copy(&mut browser_in, &mut server_out, &used, |received| {
-            count(Pumped { received, sent: 0 });
-        }) => {}
-        () = copy(&mut server_in, &mut browser_out, &used, |sent| {
-            count(Pumped { sent, received: 0 });
-        }) => {}
-        () = used.idle() => {}
+        () = copy(&mut browser_in, &mut server_out, &used, &received) => {}
+        () = copy(&mut server_in, &mut browser_out, &used, &sent) => {}
+        () = quiet(&used) => {}
     }
     let both = async { tokio::join!(browser_out.close(), server_out.close()) };
     let _ = timeout(Duration::from_secs(2), both).await;
 }
 
-/// When something came last, from either side.
-struct Used(Mutex<Instant>);
-
-impl Used {
-    fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// Ends once nothing has come for too long.
-    async fn idle(&self) {
-        while self.at().elapsed() < IDLE_LIMIT {
-            sleep_until(self.at() + IDLE_LIMIT).await;
+/// One way; neither waits for the other, so that two full sides cannot block
+/// each other.
+async fn copy<I, O>(from: &mut I, to: &mut O, used: &Used, count: &(dyn Fn(u64) + Sync))
+where
+    I: Stream<Item = Result<Message, Error>> + Unpin,
+    O: Sink<Message> + Unpin,
+{
+    loop {
+        let message = from.next().await;
+        used.now();
+        count(length(&message));
+        if !pass(message, to).await {
+            return;
         }
+        used.now();
     }
 }
 
-/// Passes messages on until either side ends.
-async fn copy<R, W>(from: &mut R, to: &mut W, used: &Used, count: impl Fn(u64))
+/// Returns once nothing has moved for so long.
+async fn quiet(used: &Used) {
+    while used.last().elapsed() < IDLE_LIMIT {
+        sleep_until(used.last() + IDLE_LIMIT).await;
+    }
+}
+
+/// When either way moved last; both are one task, so no order of memory matters.
+struct Used {
+    begin: Instant,
+    at_ms: AtomicU64,
+}
+
+impl Used {
+    fn now(&self) {
+        let elapsed = self.begin.elapsed().as_millis();
+        self.at_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.begin + Duration::from_millis(self.at_ms.load(Relaxed))
+    }
+}
+
+type Halves<S> =
+    (futures_util::stream::SplitStream<S>, futures_util::stream::SplitSink<S, Message>);
+
+fn split<S>(socket: S) -> Halves<S>
 where
-    R: Stream<Item = Result<Message, Error>> + Unpin,
-    W: Sink<Message> + Unpin,
+    S: Stream + Sink<Message>,
 {
-    while let Some(Ok(message)) = from.next().await {
-        used.now();
-        match message {
-            Message::Text(_) | Message::Binary(_) => {
-                count(message.len() as u64);
-                if to.send(message).await.is_err() {
-                    return;
-                }
-                used.now();
-            }
-            Message::Close(_) => return,
-            _ => {}
+    let (sink, stream) = socket.split();
+    (stream, sink)
+}
+
+fn length(message: &Option<Result<Message, Error>>) -> u64 {
+    match message {
+        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message.len() as u64,
+        _ => 0,
+    }
+}
+
+/// Passes a message on; false at the end.
+async fn pass<S>(message: Option<Result<Message, Error>>, to: &mut S) -> bool
+where
+    S: Sink<Message> + Unpin,
+{
+    match message {
+        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+            to.send(message).await.is_ok()
         }
+        Some(Ok(Message::Close(_)) | Err(_)) | None => false,
+        Some(Ok(_)) => true,
     }
 }
 
@@ -162,6 +188,7 @@ fn client_request(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
     use std::time::Duration;
 
     use futures_util::{SinkExt as _, StreamExt as _};
@@ -173,44 +200,65 @@ mod tests {
 
     use super::relay;
 
-    async fn pair() -> [WebSocketStream<DuplexStream>; 2] {
-        let (near, far) = duplex(1024);
-        [
-            WebSocketStream::from_raw_socket(near, Role::Client, None).await,
-            WebSocketStream::from_raw_socket(far, Role::Server, None).await,
-        ]
+    /// Of 16 KiB each: far more than the pipes and the sockets hold.
+    const MESSAGES: usize = 256;
+
+    type End = WebSocketStream<DuplexStream>;
+
+    /// A far end, and ours.
+    async fn pair(far: Role, near: Role) -> (End, End) {
+        let (one, other) = duplex(4 << 10);
+        let far = WebSocketStream::from_raw_socket(one, far, None);
+        (far.await, WebSocketStream::from_raw_socket(other, near, None).await)
     }
 
-    /// A server that reads nothing before all of its own is taken, which is far
-    /// more than fits on the way, and a browser that speaks and listens.
+    /// Says everything before it listens.
+    async fn talk(mut end: End) -> End {
+        for _ in 0..MESSAGES {
+            end.send(Message::binary(vec![7; 16 << 10])).await.unwrap();
+        }
+        end
+    }
+
+    async fn hear(mut end: End) -> (usize, End) {
+        let mut bytes = 0;
+        while bytes < MESSAGES * (16 << 10) {
+            let Some(Ok(message)) = end.next().await else { break };
+            bytes += message.len();
+        }
+        (bytes, end)
+    }
+
     #[tokio::test]
-    async fn a_server_that_speaks_first_blocks_nobody() {
-        const COUNT: usize = 40;
-        let ([browser, inner], [mut server, outer]) = (pair().await, pair().await);
-        let relaying = tokio::spawn(async move { relay(inner, outer, &|_| ()).await });
-        let message = Message::binary(vec![7; 64 << 10]);
-        let (mut browser_out, mut browser_in) = browser.split();
-        let browser_speaks = async {
-            for _ in 0..COUNT {
-                browser_out.send(message.clone()).await.unwrap();
-            }
-        };
-        let browser_listens = async {
-            for _ in 0..COUNT {
-                assert_eq!(browser_in.next().await.unwrap().unwrap(), message);
-            }
-        };
-        let server_works = async {
-            for _ in 0..COUNT {
-                server.send(message.clone()).await.unwrap();
-            }
-            for _ in 0..COUNT {
-                assert_eq!(server.next().await.unwrap().unwrap(), message);
-            }
-        };
-        let all = async { tokio::join!(browser_speaks, browser_listens, server_works) };
-        timeout(Duration::from_secs(60), all).await.expect("the relay stands still");
-        browser_out.close().await.unwrap();
-        relaying.await.unwrap();
+    async fn a_side_that_talks_before_it_listens_is_heard() {
+        for browser_talks in [true, false] {
+            let (browser, near) = pair(Role::Client, Role::Server).await;
+            let (server, far) = pair(Role::Server, Role::Client).await;
+            let relaying = tokio::spawn(async move { relay(near, far, &|_| {}).await });
+            let (talker, other) = if browser_talks { (browser, server) } else { (server, browser) };
+            // Nobody takes the other side's first word until the talk is over.
+            let both = async {
+                let (mut mouth, mut ears) = other.split();
+                let answers = async {
+                    for _ in 0..MESSAGES {
+                        mouth.send(Message::binary(vec![8; 16 << 10])).await.unwrap();
+                    }
+                };
+                let ears = async {
+                    let mut bytes = 0;
+                    while bytes < MESSAGES * (16 << 10) {
+                        bytes += ears.next().await.unwrap().unwrap().len();
+                    }
+                    bytes
+                };
+                let talk = async { hear(talk(talker).await).await };
+                let ((), heard, (back, end)) = tokio::join!(answers, ears, talk);
+                drop(end);
+                (heard, back)
+            };
+            let all = MESSAGES * (16 << 10);
+            assert_eq!(timeout(Duration::from_secs(60), both).await, Ok((all, all)));
+            relaying.abort();
+        }
     }
 }
