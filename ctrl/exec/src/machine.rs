@@ -13,7 +13,9 @@
 //!
 //! Invariants: a stop that was asked for is answered exactly once; the command
 //! is started only where none runs; in `Ended` nothing starts any more; a
-//! sidecar's orders never end a running command but by a signal. SIGHUP means
+//! sidecar's orders never end a running command but by a signal, and what was
+//! asked to end by one (`Leaving`, a kind of Running) is killed once its time is
+//! over or the sidecar is gone. SIGHUP means
 //! that whoever started the agent is gone, or has lost patience.
 
 use nix::sys::signal::Signal;
@@ -26,6 +28,8 @@ pub(crate) enum State {
     Waiting,
     /// It runs, or has ended unnoticed.
     Running,
+    /// It runs, and was asked to end by the sidecar.
+    Leaving,
     /// Killed, to be started again: at once when `again`.
     Stopping {
         /// The order to start came before the end.
@@ -56,6 +60,8 @@ pub(crate) enum Event {
     Signal(Signal),
     /// The sidecar went away and did not come back in time.
     SidecarGone,
+    /// The time that the sidecar gave the command to end is over.
+    Overdue,
 }
 
 /// What is to be done, in this order.
@@ -85,7 +91,7 @@ impl State {
     pub(crate) fn told(self) -> AgentState {
         match self {
             Self::Waiting => AgentState::Waiting,
-            Self::Running | Self::Stopping { .. } => AgentState::Running,
+            Self::Running | Self::Leaving | Self::Stopping { .. } => AgentState::Running,
             Self::Stopped => AgentState::Stopped,
             Self::Ended => AgentState::Ended,
         }
@@ -96,6 +102,7 @@ impl State {
         match self {
             Self::Waiting => waiting(event),
             Self::Running => running(event),
+            Self::Leaving => leaving(event),
             Self::Stopping { again } => stopping(again, event),
             Self::Stopped => stopped(event),
             Self::Ended => ended(event),
@@ -111,20 +118,35 @@ fn waiting(event: Event) -> (State, Vec<Effect>) {
         Event::Signal(signal) => (State::Ended, vec![Effect::Exit(code(signal))]),
         Event::SidecarGone => (State::Ended, vec![Effect::Exit(super::agent::GONE)]),
         Event::Stop => (State::Waiting, vec![Effect::TellStopped]),
-        Event::Resume | Event::CommandEnded => (State::Waiting, vec![]),
+        Event::Resume | Event::CommandEnded | Event::Overdue => (State::Waiting, vec![]),
     }
 }
 
 fn running(event: Event) -> (State, Vec<Effect>) {
     match event {
         Event::Stop => (State::Stopping { again: false }, vec![Effect::Signal(Signal::SIGKILL)]),
-        Event::Terminate => (State::Running, vec![Effect::Signal(Signal::SIGTERM)]),
+        Event::Terminate => (State::Leaving, vec![Effect::Signal(Signal::SIGTERM)]),
         Event::Signal(Signal::SIGHUP) => (State::Running, vec![Effect::EndAll]),
         Event::Signal(signal) => (State::Running, vec![Effect::Signal(signal)]),
         Event::CommandEnded => (State::Ended, vec![Effect::Finish]),
-        Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone => {
+        Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone | Event::Overdue => {
             (State::Running, vec![])
         }
+    }
+}
+
+/// Nobody waits for the command any more: it may not hold the machine for ever.
+fn leaving(event: Event) -> (State, Vec<Effect>) {
+    match event {
+        Event::Overdue | Event::SidecarGone | Event::Signal(Signal::SIGHUP) => {
+            (State::Leaving, vec![Effect::EndAll])
+        }
+        // Its end is the task's, even where it is stopped now.
+        Event::Stop => (State::Leaving, vec![Effect::Signal(Signal::SIGKILL), Effect::TellStopped]),
+        Event::Terminate => (State::Leaving, vec![Effect::Signal(Signal::SIGTERM)]),
+        Event::Signal(signal) => (State::Leaving, vec![Effect::Signal(signal)]),
+        Event::CommandEnded => (State::Ended, vec![Effect::Finish]),
+        Event::Start | Event::Resume | Event::CtrlFailed => (State::Leaving, vec![]),
     }
 }
 
@@ -138,7 +160,7 @@ fn stopping(again: bool, event: Event) -> (State, Vec<Effect>) {
         }
         // It is killed already; its end is now the task's.
         Event::Terminate | Event::Signal(_) => (State::Running, vec![Effect::TellStopped]),
-        Event::Start | Event::Stop | Event::CtrlFailed | Event::SidecarGone => {
+        Event::Start | Event::Stop | Event::CtrlFailed | Event::SidecarGone | Event::Overdue => {
             (State::Stopping { again }, vec![])
         }
     }
@@ -156,7 +178,7 @@ fn stopped(event: Event) -> (State, Vec<Effect>) {
         Event::Signal(signal) => (State::Ended, vec![Effect::FinishBy(signal)]),
         Event::CtrlFailed => (State::Ended, vec![Effect::Exit(0)]),
         Event::SidecarGone => (State::Ended, vec![Effect::Exit(super::agent::GONE)]),
-        Event::CommandEnded => (State::Stopped, vec![]),
+        Event::CommandEnded | Event::Overdue => (State::Stopped, vec![]),
     }
 }
 

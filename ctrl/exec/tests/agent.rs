@@ -163,6 +163,30 @@ fn stop_reaches_the_command() {
 }
 
 #[test]
+fn a_command_that_hears_no_stop_is_killed_when_its_time_is_over() {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let agent = Agent::shell(script);
+    let mut sidecar = agent.begin();
+    sidecar.wait_for("ready");
+    sidecar.send(&Frame::Terminate { seconds: Some(1) });
+    let told = "exit status 137 (ended by signal 9 SIGKILL)";
+    assert_eq!(sidecar.rest().last(), Some(&failed(told, 137)));
+    assert_eq!(agent.end().0, Some(137));
+}
+
+#[test]
+fn a_command_that_hears_no_stop_ends_with_its_sidecar() {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let agent =
+        Agent::start(&["-sidecarTimeout", "1", "-commands", "sh", "-args", "-c", "-args", script]);
+    let mut sidecar = agent.begin();
+    sidecar.wait_for("ready");
+    sidecar.send(&Frame::Terminate { seconds: Some(3600) });
+    drop(sidecar);
+    assert_eq!(agent.end().0, Some(137));
+}
+
+#[test]
 fn the_command_outlives_the_sidecar() {
     let script = "echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4";
     let agent =

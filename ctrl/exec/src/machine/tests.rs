@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use super::{Effect, Event, State};
 
-const EVENTS: [Event; 10] = [
+const EVENTS: [Event; 11] = [
     Event::Start,
     Event::CtrlFailed,
     Event::Terminate,
@@ -15,6 +15,7 @@ const EVENTS: [Event; 10] = [
     Event::Signal(Signal::SIGINT),
     Event::Signal(Signal::SIGHUP),
     Event::SidecarGone,
+    Event::Overdue,
 ];
 
 /// What the world looks like beside the machine.
@@ -84,7 +85,7 @@ fn every_pair_keeps_the_invariants() {
             queue.push_back((next, after));
         }
     }
-    assert_eq!(states.len(), 6, "{states:?}");
+    assert_eq!(states.len(), 7, "{states:?}");
 }
 
 #[test]
