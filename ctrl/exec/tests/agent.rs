@@ -187,6 +187,17 @@ fn a_command_that_hears_no_stop_ends_with_its_sidecar() {
 }
 
 #[test]
+fn the_last_lines_of_a_filter_of_its_own_are_told() {
+    let script = "exec > >(while read -r line; do sleep 0.1; echo \"log: $line\"; done) 2>&1; \
+                  echo first; echo second >&2; exit 3";
+    let agent = Agent::start(&["-commands", "bash", "-args", "-c", "-args", script]);
+    let frames = agent.begin().rest();
+    assert_eq!(text(&frames), "log: first\nlog: second\n");
+    assert_eq!(frames.last(), Some(&failed("exit status 3", 3)));
+    assert_eq!(agent.end().0, Some(3));
+}
+
+#[test]
 fn the_command_outlives_the_sidecar() {
     let script = "echo ready; while [ ! -e go ]; do sleep 0.01; done; seq 3; exit 4";
     let agent =
