@@ -166,6 +166,7 @@ impl<'a> Agent<'a> {
                 Some(Exit::Told) => break self.last_words(&mut signals).await,
                 None => {}
             }
+            let overdue = self.overdue();
             tokio::select! {
                 Some(order) = self.orders.recv() => self.obey(order),
                 Some(news) = self.news.recv() => match news {
@@ -176,6 +177,7 @@ impl<'a> Agent<'a> {
                     News::Finished => self.exit = Some(Exit::Told),
                 },
                 signal = signals.next() => self.happen(Event::Signal(signal)),
+                () = at(overdue) => self.happen(Event::Overdue),
                 () = at(self.hurry) => self.exit = Some(Exit::Now(self.ended.code)),
                 permit = frames.reserve(), if !self.outbox.is_empty() => {
                     if let (Ok(permit), Some(frame)) = (permit, self.outbox.pop_front()) {
@@ -187,5 +189,11 @@ impl<'a> Agent<'a> {
         // However it leaves: nothing stays behind.
         self.reaper.end();
         code
+    }
+
+    /// When a command that was asked to end is killed.
+    fn overdue(&self) -> Option<Instant> {
+        let waits = self.state == State::Leaving && self.hurry.is_none();
+        waits.then(|| *self.leave.borrow()).flatten()
     }
 }

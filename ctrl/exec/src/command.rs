@@ -27,7 +27,8 @@ pub(crate) struct StartError {
     pub(crate) sentence: String,
 }
 
-/// A started command: leader of its own process group, which ends with it.
+/// A started command: leader of its own process group. Once it is dead it is to be
+/// buried, which ends the group.
 pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) end: End,
@@ -62,7 +63,7 @@ impl Running {
             .stderr(Stdio::piped())
             .process_group(0);
         let (mut child, process, end) = reaper
-            .spawn(&mut command, Leftovers::End)
+            .spawn(&mut command, Leftovers::Finish)
             .map_err(|error| start_error(program, &error))?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             unreachable!("both streams were asked for as pipes");

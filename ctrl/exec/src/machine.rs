@@ -14,8 +14,9 @@
 //! Invariants: a stop that was asked for is answered exactly once; the command
 //! is started only where none runs; in `Ended` nothing starts any more; a
 //! sidecar's orders never end a running command but by a signal, which it gets
-//! once; one that ignores it ends when its sidecar is gone for good. SIGHUP means
-//! that whoever started the agent is gone, or has lost patience.
+//! once; what the sidecar asked to end (`Leaving`, a kind of Running) is killed
+//! once its time is over or the sidecar is gone. SIGHUP means that whoever started
+//! the agent is gone, or has lost patience.
 
 use nix::sys::signal::Signal;
 use osmo_protocol::socket::AgentState;
@@ -27,9 +28,11 @@ pub(crate) enum State {
     Waiting,
     /// It runs, or has ended unnoticed.
     Running {
-        /// It was told to end.
+        /// A signal asked it to end.
         asked: bool,
     },
+    /// It runs, and was asked to end by the sidecar.
+    Leaving,
     /// Killed, to be started again: at once when `again`.
     Stopping {
         /// The order to start came before the end.
@@ -60,6 +63,8 @@ pub(crate) enum Event {
     Signal(Signal),
     /// The sidecar went away and did not come back in time.
     SidecarGone,
+    /// The time that the sidecar gave the command to end is over.
+    Overdue,
 }
 
 /// What is to be done, in this order.
@@ -89,7 +94,7 @@ impl State {
     pub(crate) fn told(self) -> AgentState {
         match self {
             Self::Waiting => AgentState::Waiting,
-            Self::Running { .. } | Self::Stopping { .. } => AgentState::Running,
+            Self::Running { .. } | Self::Leaving | Self::Stopping { .. } => AgentState::Running,
             Self::Stopped => AgentState::Stopped,
             Self::Ended => AgentState::Ended,
         }
@@ -100,6 +105,7 @@ impl State {
         match self {
             Self::Waiting => waiting(event),
             Self::Running { asked } => running(asked, event),
+            Self::Leaving => leaving(event),
             Self::Stopping { again } => stopping(again, event),
             Self::Stopped => stopped(event),
             Self::Ended => ended(event),
@@ -115,7 +121,7 @@ fn waiting(event: Event) -> (State, Vec<Effect>) {
         Event::Signal(signal) => (State::Ended, vec![Effect::Exit(code(signal))]),
         Event::SidecarGone => (State::Ended, vec![Effect::Exit(super::agent::GONE)]),
         Event::Stop => (State::Waiting, vec![Effect::TellStopped]),
-        Event::Resume | Event::CommandEnded => (State::Waiting, vec![]),
+        Event::Resume | Event::CommandEnded | Event::Overdue => (State::Waiting, vec![]),
     }
 }
 
@@ -126,14 +132,31 @@ fn running(asked: bool, event: Event) -> (State, Vec<Effect>) {
     let same = State::Running { asked };
     match event {
         Event::Stop => (State::Stopping { again: false }, vec![Effect::Signal(Signal::SIGKILL)]),
-        Event::Signal(Signal::SIGHUP) => (State::Running { asked: true }, vec![Effect::EndAll]),
-        Event::Terminate | Event::Signal(_) if asked => (same, vec![]),
-        Event::Terminate => (State::Running { asked: true }, vec![Effect::Signal(Signal::SIGTERM)]),
+        Event::Signal(Signal::SIGHUP) => (same, vec![Effect::EndAll]),
+        Event::Terminate if asked => (State::Leaving, vec![]),
+        Event::Terminate => (State::Leaving, vec![Effect::Signal(Signal::SIGTERM)]),
+        Event::Signal(_) if asked => (same, vec![]),
         Event::Signal(signal) => (State::Running { asked: true }, vec![Effect::Signal(signal)]),
         Event::CommandEnded => (State::Ended, vec![Effect::Finish]),
-        // Nobody waits any more for what was asked.
-        Event::SidecarGone if asked => (same, vec![Effect::EndAll]),
-        Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone => (same, vec![]),
+        Event::Start | Event::Resume | Event::CtrlFailed | Event::SidecarGone | Event::Overdue => {
+            (same, vec![])
+        }
+    }
+}
+
+/// Nobody waits for the command any more: it may not hold the machine for ever.
+fn leaving(event: Event) -> (State, Vec<Effect>) {
+    match event {
+        Event::Overdue | Event::SidecarGone | Event::Signal(Signal::SIGHUP) => {
+            (State::Leaving, vec![Effect::EndAll])
+        }
+        // Its end is the task's, even where it is stopped now.
+        Event::Stop => (State::Leaving, vec![Effect::Signal(Signal::SIGKILL), Effect::TellStopped]),
+        Event::CommandEnded => (State::Ended, vec![Effect::Finish]),
+        // It was asked.
+        Event::Terminate | Event::Signal(_) | Event::Start | Event::Resume | Event::CtrlFailed => {
+            (State::Leaving, vec![])
+        }
     }
 }
 
@@ -151,7 +174,7 @@ fn stopping(again: bool, event: Event) -> (State, Vec<Effect>) {
         Event::Terminate | Event::Signal(_) => {
             (State::Running { asked: true }, vec![Effect::TellStopped])
         }
-        Event::Start | Event::Stop | Event::CtrlFailed | Event::SidecarGone => {
+        Event::Start | Event::Stop | Event::CtrlFailed | Event::SidecarGone | Event::Overdue => {
             (State::Stopping { again }, vec![])
         }
     }
@@ -169,7 +192,7 @@ fn stopped(event: Event) -> (State, Vec<Effect>) {
         Event::Signal(signal) => (State::Ended, vec![Effect::FinishBy(signal)]),
         Event::CtrlFailed => (State::Ended, vec![Effect::Exit(0)]),
         Event::SidecarGone => (State::Ended, vec![Effect::Exit(super::agent::GONE)]),
-        Event::CommandEnded => (State::Stopped, vec![]),
+        Event::CommandEnded | Event::Overdue => (State::Stopped, vec![]),
     }
 }
 

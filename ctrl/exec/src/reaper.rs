@@ -6,6 +6,9 @@
 //!                    └─► an orphan: buried without a word
 //! ```
 //!
+//! A leader whose group may finish (`Leftovers::Finish`) lies unburied, and
+//! whoever is found behind it, until [`Process::bury`].
+//!
 //! The agent is an entrypoint, so orphans of the whole container come to it.
 //! A process is started through [`Reaper::spawn`]; until it is buried its
 //! number, and its group's, belong to nobody else, so a signal is sent only
@@ -42,6 +45,8 @@ struct Table {
 struct Waited {
     tell: oneshot::Sender<Ended>,
     leftovers: Leftovers,
+    /// Told when a leader is dead whose group may finish.
+    dead: Option<oneshot::Sender<()>>,
 }
 
 /// What becomes of a process's group when its leader ends.
@@ -49,6 +54,8 @@ struct Waited {
 pub(crate) enum Leftovers {
     /// It is killed with the leader.
     End,
+    /// It is killed when the leader is buried, see [`Process::bury`].
+    Finish,
     /// It lives on.
     Live,
 }
@@ -62,7 +69,10 @@ pub(crate) struct Process {
 
 /// The waiting end of a process.
 #[derive(Debug)]
-pub(crate) struct End(oneshot::Receiver<Ended>);
+pub(crate) struct End {
+    ended: oneshot::Receiver<Ended>,
+    dead: oneshot::Receiver<()>,
+}
 
 impl Reaper {
     /// Starts `command`.
@@ -81,9 +91,10 @@ impl Reaper {
         }
         let child = command.spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed());
-        let (tell, end) = oneshot::channel();
-        table.waited.insert(pid, Waited { tell, leftovers });
-        Ok((child, Process { pid, reaper: self.clone() }, End(end)))
+        let (tell, ended) = oneshot::channel();
+        let (tell_dead, dead) = oneshot::channel();
+        table.waited.insert(pid, Waited { tell, leftovers, dead: Some(tell_dead) });
+        Ok((child, Process { pid, reaper: self.clone() }, End { ended, dead }))
     }
 
     /// Buries whoever has ended. To be called at each SIGCHLD.
@@ -134,6 +145,9 @@ impl Table {
             Err(Errno::EINTR) => return true,
             Ok(None) | Err(_) => return false,
         };
+        if seen.is_some_and(|pid| self.lingers(pid)) {
+            return false;
+        }
         seen.inspect(|&pid| self.end_group(pid));
         let wanted = seen.and_then(|pid| rustix::process::Pid::from_raw(pid.as_raw()));
         let Ok(Some((pid, status))) = waitpid(wanted, WaitOptions::NOHANG) else { return false };
@@ -147,8 +161,17 @@ impl Table {
         true
     }
 
+    /// Whether the dead `leader` lies here for its group, which is told once.
+    fn lingers(&mut self, leader: Pid) -> bool {
+        let Some(known) = self.waited.get_mut(&leader) else { return false };
+        if let Some(dead) = known.dead.take() {
+            let _ = dead.send(());
+        }
+        known.leftovers == Leftovers::Finish && !self.is_closed
+    }
+
     fn end_group(&self, leader: Pid) {
-        if self.waited.get(&leader).is_some_and(|known| known.leftovers == Leftovers::End) {
+        if self.waited.get(&leader).is_some_and(|known| known.leftovers != Leftovers::Live) {
             let _ = killpg(leader, Signal::SIGKILL);
         }
     }
@@ -166,6 +189,15 @@ impl Process {
         if table.waited.contains_key(&self.pid) {
             let _ = kill(self.pid, signal);
         }
+    }
+
+    /// Kills what is left of the process's group once its leader is dead, which
+    /// is buried then.
+    pub(crate) fn bury(&self) {
+        if let Some(known) = self.reaper.lock().waited.get_mut(&self.pid) {
+            known.leftovers = Leftovers::End;
+        }
+        self.reaper.reap();
     }
 
     /// Signals the process's group.
@@ -188,10 +220,15 @@ impl Drop for Tied {
 }
 
 impl End {
+    /// Waits until the process is dead, though it may not be buried yet.
+    pub(crate) async fn dead(&mut self) {
+        let _ = (&mut self.dead).await;
+    }
+
     /// Waits for the end; to be asked until it answers. Cancel-safe.
     pub(crate) async fn wait(&mut self) -> Ended {
         let unknown = || Ended { code: 1, sentence: "an unknown end".to_owned() };
-        (&mut self.0).await.unwrap_or_else(|_| unknown())
+        (&mut self.ended).await.unwrap_or_else(|_| unknown())
     }
 }
 

@@ -198,15 +198,38 @@ fn an_eviction_asks_the_command_once() {
 }
 
 #[test]
-fn a_command_that_ignores_its_end_does_not_outlive_the_sidecar_for_ever() {
+fn a_command_that_hears_no_stop_is_killed_when_its_time_is_over() {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let agent = Agent::shell(script);
+    let mut sidecar = agent.begin();
+    sidecar.wait_for("ready");
+    sidecar.send(&Frame::Terminate { seconds: Some(1) });
+    let told = "exit status 137 (ended by signal 9 SIGKILL)";
+    assert_eq!(sidecar.rest().last(), Some(&failed(told, 137)));
+    assert_eq!(agent.end().0, Some(137));
+}
+
+#[test]
+fn a_command_that_hears_no_stop_ends_with_its_sidecar() {
     let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
     let agent =
         Agent::start(&["-sidecarTimeout", "1", "-commands", "sh", "-args", "-c", "-args", script]);
     let mut sidecar = agent.begin();
     sidecar.wait_for("ready");
-    sidecar.send(&Frame::Terminate { seconds: Some(15) });
+    sidecar.send(&Frame::Terminate { seconds: Some(3600) });
     drop(sidecar);
-    assert_eq!(agent.end().0, Some(128 + 9));
+    assert_eq!(agent.end().0, Some(137));
+}
+
+#[test]
+fn the_last_lines_of_a_filter_of_its_own_are_told() {
+    let script = "exec > >(while read -r line; do sleep 0.1; echo \"log: $line\"; done) 2>&1; \
+                  echo first; echo second >&2; exit 3";
+    let agent = Agent::start(&["-commands", "bash", "-args", "-c", "-args", script]);
+    let frames = agent.begin().rest();
+    assert_eq!(text(&frames), "log: first\nlog: second\n");
+    assert_eq!(frames.last(), Some(&failed("exit status 3", 3)));
+    assert_eq!(agent.end().0, Some(3));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::beside::Beside;
 use super::finish::Finish;
@@ -20,6 +20,8 @@ use crate::{complain, stream, tree};
 pub(super) const GRACE: Duration = Duration::from_secs(25);
 /// What is left to tell the end once everybody was killed.
 const HURRY: Duration = Duration::from_secs(1);
+/// What a command's filters have to end its lines once it is dead.
+const FILTERS: Duration = Duration::from_secs(1);
 
 impl Agent<'_> {
     /// Asks the machine what `event` means.
@@ -112,16 +114,23 @@ impl Agent<'_> {
 
 /// Relays the command's lines; its end is told once they are.
 async fn watch_command(running: Running, frames: mpsc::Sender<Frame>, news: mpsc::Sender<News>) {
-    let Running { process: _, mut end, stdout, stderr } = running;
+    let Running { process, mut end, stdout, stderr } = running;
     let (over, is_over) = watch::channel(false);
     let relay =
         |pipe, frame| tokio::spawn(stream::relay(pipe, frame, frames.clone(), is_over.clone()));
-    let streams =
-        [relay(stdout.into(), Frame::MessageOut), relay(stderr.into(), Frame::MessageErr)];
+    let mut out = relay(stdout.into(), Frame::MessageOut);
+    let mut err = relay(stderr.into(), Frame::MessageErr);
+    end.dead().await;
+    // A filter in its group, as `tee` is, may still hold the last lines.
+    let both = async { tokio::join!(&mut out, &mut err) };
+    let is_told = timeout(FILTERS, both).await.is_ok();
+    process.bury();
     let ended = end.wait().await;
     let _ = over.send(true);
-    for stream in streams {
-        let _ = stream.await;
+    if !is_told {
+        for stream in [out, err].into_iter().filter(|stream| !stream.is_finished()) {
+            let _ = stream.await;
+        }
     }
     let _ = news.send(News::Ended(ended)).await;
 }
