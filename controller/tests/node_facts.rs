@@ -99,13 +99,14 @@ fn a_dgx_h100() {
             "memory_high_bytes": 412_316_860_416_u64, "memory_used_bytes": 123_456_789,
             "pids_max": 65536})
     );
-    assert_eq!(report["pressure"]["of"], "cgroup");
+    assert_eq!(report["pressure"]["of"], "node");
+    assert_eq!(report["cgroup_pressure"]["of"], "cgroup");
     assert_eq!(
-        report["pressure"]["io"],
+        report["cgroup_pressure"]["io"],
         json!({"some_percent_10s": 0.75, "some_seconds_total": 0.25, "full_percent_10s": 0.25,
             "full_seconds_total": 0.125})
     );
-    assert_eq!(report["pressure"]["cpu"]["some_percent_10s"], 12.5);
+    assert_eq!(report["cgroup_pressure"]["cpu"]["some_percent_10s"], 12.5);
     assert_eq!(
         columns(&report["nics"], &NIC),
         json!([["ibp24s0", "up", 400_000_000_000_u64, 4092, "mlx5_core", 0]])
@@ -248,6 +249,38 @@ fn a_laptop() {
         ])
     );
     assert_eq!(columns(&report["nics"], &NIC), json!([["wlp1s0", "up", null, 1500, null, null]]));
+}
+
+/// What the kubelet binds into a pod are files; `net_cls` alone is mounted the
+/// first version's way, which takes no limit away.
+#[test]
+fn a_pod_with_bound_files_and_one_stray_controller() {
+    let report = report("pod", None);
+    assert_eq!(
+        columns(&report["scratch"], &["path", "fs", "kind"]),
+        json!([["/", "overlay", "overlay"], ["/data", "xfs", "virtual"]])
+    );
+    let group = &report["cgroup"];
+    assert_eq!((&group["version"], &group["memory_limit_bytes"]), (&json!(2), &json!(1_048_576)));
+    let fields = report["resource"]["allocatable_fields"].as_object().unwrap();
+    assert!(!fields.contains_key("nvidia.com/gpu"), "nobody looked for GPUs");
+}
+
+/// As a pod mounts its host: the GPUs are this machine's.
+#[test]
+fn another_mount_of_this_machine_has_its_gpus() {
+    let node = Node::new(&Value::Null);
+    for name in ["proc", "sys"] {
+        std::os::unix::fs::symlink(format!("/{name}"), node.path().join(name)).unwrap();
+    }
+    let gpu = |args: &[&str]| {
+        let report = read(&node.bare("report", args).output().unwrap());
+        let gpus = report["gpu"]["gpus"].as_array().unwrap().len();
+        (report["gpu"]["driver"].clone(), gpus, report["gpu"]["notes"].clone())
+    };
+    let bare = gpu(&["--json"]);
+    assert_ne!(bare, (Value::Null, 0, json!([])), "there is a driver, or a note");
+    assert_eq!(gpu(&["--json", "--sysroot", node.path().to_str().unwrap()]), bare);
 }
 
 #[test]

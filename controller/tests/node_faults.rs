@@ -146,7 +146,7 @@ fn a_call_that_hangs_costs_its_gpu_alone() {
     assert!(begin.elapsed() < Duration::from_secs(50), "it would hang for 600 s");
     for report in &seen {
         let hung = &report["gpu"]["gpus"][1];
-        assert_eq!(hung["power"]["draw_watts"], 683.25, "what came before is told");
+        assert_eq!(hung["name"], "NVIDIA H100 80GB HBM3");
         assert_eq!(hung["performance_state"], Value::Null);
         let sentence = "the driver does not answer about its performance state";
         assert_eq!(hung["health"]["reasons"][0], sentence);
@@ -156,6 +156,88 @@ fn a_call_that_hangs_costs_its_gpu_alone() {
             assert_eq!(report["gpu"]["gpus"][index]["health"]["verdict"], "ok");
         }
     }
+}
+
+#[test]
+fn what_a_hung_gpu_told_before_is_current_once() {
+    let hang = json!([{"call": "nvmlDeviceGetPerformanceState", "gpu": 0, "hang_s": 600}]);
+    let mut draws = Vec::new();
+    watch(&with("h100x8", hang), |report| {
+        draws.push(report["gpu"]["gpus"][0]["power"]["draw_watts"].clone());
+        draws.len() == 3
+    });
+    assert_eq!(draws, [json!(683.25), Value::Null, Value::Null]);
+}
+
+/// Without persistence a handle costs the GPU's initialisation: seconds.
+#[test]
+fn a_gpu_that_is_slow_to_attach_is_waited_for() {
+    let slow = json!([{"call": "nvmlDeviceGetHandleByIndex_v2", "hang_s": 4}]);
+    let report = with("l40s", slow).json();
+    let gpu = &report["gpu"]["gpus"][0];
+    assert_eq!(gpu["name"], "NVIDIA L40S");
+    let reasons = json!(["rows wait for a reset", "the driver advises GpuReset"]);
+    assert_eq!(gpu["health"]["reasons"], reasons);
+    assert_eq!(notes(&report), [""; 0]);
+}
+
+#[test]
+fn a_handle_that_hangs_is_named_and_old_values_are_dropped() {
+    // The events' thread asks twice; the readings that are left go well.
+    let call = "nvmlDeviceGetHandleByIndex_v2";
+    let node = with("t4", json!([{"call": call, "gpu": 0, "after": 4, "hang_s": 600}]));
+    let (report, _) = watch(&node, |report| report["gpu"]["gpus"][0]["health"]["verdict"] == "bad");
+    let gpu = &report["gpu"]["gpus"][0];
+    assert_eq!(gpu["name"], "Tesla T4");
+    assert_eq!(gpu["health"]["reasons"], json!(["the driver does not answer about its handle"]));
+    assert_eq!(gpu["power"]["draw_watts"], Value::Null);
+}
+
+#[test]
+fn the_xid_of_a_gpu_that_is_gone_is_counted() {
+    let mut profile = profile("h100x8");
+    profile["faults"] = json!([{"call": "nvmlDeviceGetIndex", "error": GPU_IS_LOST}]);
+    profile["xids"] = json!([{"gpu": 3, "xid": 79, "count": 1}]);
+    let (report, _) =
+        watch(&Node::new(&profile), |report| report["gpu"]["gpus"][3]["xid"]["counts"]["79"] == 1);
+    assert_eq!(report["gpu"]["gpus"][2]["xid"]["counts"], json!({}));
+}
+
+#[test]
+fn a_fabric_that_failed_gives_no_clique() {
+    let fabric = "nvmlDeviceGetGpuFabricInfoV";
+    let mut profile = profile("gb200");
+    let cluster = profile["gpus"][0][fabric]["cluster"].clone();
+    // `NVML_ERROR_UNKNOWN`; then NVML_GPU_FABRIC_HEALTH_SUMMARY_UNHEALTHY and
+    // _LIMITED_CAPACITY.
+    for (gpu, (status, summary)) in [(999, 0), (0, 2), (0, 3), (0, 1)].into_iter().enumerate() {
+        profile["gpus"][gpu][fabric] = json!({"state": 3, "clique": 7, "cluster": cluster,
+            "status": status, "health_summary": summary, "health_mask": 5});
+    }
+    let report = Node::new(&profile).json();
+    let gpus = report["gpu"]["gpus"].as_array().unwrap();
+    let column =
+        |name: &str| gpus.iter().map(|gpu| gpu["fabric"][name].clone()).collect::<Vec<_>>();
+    assert_eq!(column("state"), ["error", "completed", "completed", "completed"]);
+    assert_eq!(column("clique"), [Value::Null, json!(7), json!(7), json!(7)]);
+    assert_eq!(
+        column("health"),
+        [json!(null), json!("unhealthy"), json!("limited_capacity"), json!("healthy")]
+    );
+    assert_eq!(column("health_mask"), [5, 5, 5, 5]);
+    let verdicts: Vec<&Value> = gpus.iter().map(|gpu| &gpu["health"]["verdict"]).collect();
+    assert_eq!(verdicts, ["bad", "bad", "degraded", "ok"]);
+}
+
+#[test]
+fn a_board_whose_links_are_all_down_is_degraded() {
+    let mut profile = profile("h100x8");
+    for link in profile["gpus"][0]["links"].as_array_mut().unwrap() {
+        link["nvmlDeviceGetNvLinkState"] = json!(0);
+    }
+    let report = Node::new(&profile).json();
+    let health = &report["gpu"]["gpus"][0]["health"];
+    assert_eq!(*health, json!({"verdict": "degraded", "reasons": ["18 NVLinks are down"]}));
 }
 
 #[test]

@@ -132,7 +132,8 @@ fn dashboards_of_dcgm_find_their_names() {
                 ("gpu", "2"),
                 ("device", "nvidia2"),
                 ("modelName", "NVIDIA H100 80GB HBM3"),
-                ("pci_bus_id", "0000:3a:00.0"),
+                // As NVML, and so the exporter, writes it.
+                ("pci_bus_id", "00000000:3A:00.0"),
                 ("DCGM_FI_DRIVER_VERSION", "550.90.07"),
             ],
         )
@@ -153,6 +154,32 @@ fn dashboards_of_dcgm_find_their_names() {
     {
         assert!(families.contains_key(&format!("DCGM_FI_DEV_{name}")), "{name}");
     }
+}
+
+#[test]
+fn what_is_not_known_is_not_zero() {
+    let (families, _) = page(&json!({"gpus": [{}]}), &["--dcgm"]);
+    for name in ["DCGM_FI_DEV_XID_ERRORS", "osmo_gpu_processes", "osmo_gpu_xids_total"] {
+        assert!(!families.contains_key(name), "{name}");
+    }
+}
+
+/// `increase()` needs the zero before the first error.
+#[test]
+fn errors_are_counted_from_nothing() {
+    let (_, samples) = page(&profile("h100x8"), &[]);
+    assert_eq!(value(&samples, "osmo_gpu_xids_total", &[("gpu", "2")]), 0.0);
+    let other = [("gpu", "2"), ("xid", "other")];
+    assert_eq!(value(&samples, "osmo_gpu_xid_errors_total", &other), 0.0);
+}
+
+#[test]
+fn the_snapshots_time_is_told() {
+    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let begin = now();
+    let (_, samples) = page(&profile("t4"), &[]);
+    let at = value(&samples, "osmo_node_snapshot_timestamp_seconds", &[]);
+    assert!(begin <= at && at <= now(), "{begin} {at}");
 }
 
 #[test]
@@ -210,6 +237,13 @@ fn the_page_is_up_to_date() {
     std::fs::create_dir_all(node.path().join("proc/pressure")).unwrap();
     let psi = "some avg10=0 avg60=0 avg300=0 total=1\nfull avg10=0 avg60=0 avg300=0 total=1\n";
     std::fs::write(node.path().join("proc/pressure/cpu"), psi).unwrap();
+    let group = node.path().join("sys/fs/cgroup");
+    std::fs::create_dir_all(&group).unwrap();
+    std::fs::write(group.join("cpu.pressure"), psi).unwrap();
+    std::fs::create_dir_all(node.path().join("proc/self")).unwrap();
+    std::fs::write(node.path().join("proc/self/cgroup"), "0::/\n").unwrap();
+    let mount = "1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+    std::fs::write(node.path().join("proc/self/mountinfo"), mount).unwrap();
     let nic = node.path().join("sys/class/net/eth0");
     std::fs::create_dir_all(nic.join("device")).unwrap();
     std::fs::write(nic.join("speed"), "1000").unwrap();

@@ -110,6 +110,21 @@ fn partitions_of_an_a100_are_told_and_counted_as_resources() {
     assert!(node.text(&[]).contains("└ NVIDIA A100-SXM4-40GB MIG 3g.20gb"));
 }
 
+/// The names of the device plugin: `+` is no part of a resource's name, and a
+/// share of a GPU instance is no resource.
+#[test]
+fn odd_partitions_have_the_device_plugins_names() {
+    let mut profile = profile("a100-mig");
+    for (at, name) in [(0, "1c.3g.20gb"), (1, "1g.10gb+me")] {
+        let name = format!("NVIDIA A100-SXM4-40GB MIG {name}");
+        profile["gpus"][0]["mig"][at]["nvmlDeviceGetName"] = json!(name);
+    }
+    let report = Node::new(&profile).json();
+    let fields = report["resource"]["allocatable_fields"].as_object().unwrap();
+    let names: Vec<&String> = fields.keys().filter(|name| name.contains("/mig-")).collect();
+    assert_eq!(names, ["nvidia.com/mig-1g.10gb.me", "nvidia.com/mig-1g.5gb"]);
+}
+
 #[test]
 fn eight_h100_hang_on_four_switches() {
     let report = Node::new(&profile("h100x8")).json();
@@ -170,7 +185,8 @@ fn an_l40s_with_a_row_to_remap_should_be_reset() {
     );
     holds(
         &report["resource"],
-        &json!({"available": false, "conditions": ["Ready", "GpuUnhealthy"]}),
+        &json!({"available": false, "conditions": ["GpuUnhealthy"],
+            "label_fields": {"nvidia.com/gpu.family": "ada-lovelace"}}),
     );
 }
 

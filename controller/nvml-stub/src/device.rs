@@ -150,7 +150,12 @@ structures! {
             return Err(ARGUMENT_VERSION_MISMATCH);
         }
         to.state = part(value, "state") as u8;
+        to.status = part(value, "status") as c_uint;
         to.cliqueId = part(value, "clique") as c_uint;
+        if to.version >> 24 == 3 {
+            to.healthMask = part(value, "health_mask") as c_uint;
+            to.healthSummary = part(value, "health_summary") as u8;
+        }
         let text = value.get("cluster").and_then(Value::as_str).unwrap_or_default();
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
         for (byte, pair) in to.clusterUuid.iter_mut().zip(digits.chunks(2)) {
@@ -179,9 +184,13 @@ fn pci(value: &Value, to: &mut nvmlPciInfo_t) {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetIndex(device: nvmlDevice_t, to: *mut c_uint) -> c_uint {
-    code(target(device).map(|target| {
+    let told = target(device).and_then(|target| {
+        crate::profile::fault("nvmlDeviceGetIndex", Some(target.gpu))?;
+        Ok(target.gpu)
+    });
+    code(told.map(|index| {
         // SAFETY: S1.
-        unsafe { to.write(target.gpu as c_uint) };
+        unsafe { to.write(index as c_uint) };
     }))
 }
 

@@ -73,7 +73,7 @@ pub struct Gpu {
     /// `P0` … `P15`
     pub performance_state: Option<String>,
     /// Who uses it, host PIDs; at most `PROCESSES_MAX`.
-    pub processes: Vec<Process>,
+    pub processes: Option<Vec<Process>>,
     /// What all this comes to.
     pub health: Health,
 }
@@ -360,8 +360,12 @@ pub struct Fabric {
     pub cluster_uuid: Option<String>,
     /// The clique within it.
     pub clique: Option<u32>,
-    /// `not_started`, `in_progress`, `completed`
+    /// `not_started`, `in_progress`, `completed`, `error`
     pub state: Option<String>,
+    /// `healthy`, `unhealthy`, `limited_capacity`
+    pub health: Option<String>,
+    /// NVML's bits of what is wrong; two each.
+    pub health_mask: Option<u32>,
 }
 
 /// Partitions.

@@ -64,9 +64,19 @@ pub fn judge(gpu: &Gpu) -> Health {
         when(ours, Verdict::Bad, format!("XID {xid}, {count} times"));
     }
     when(gpu.xid.others > 0, Verdict::Bad, "more kinds of XID than are counted apart".into());
+    if let Some(fabric) = &gpu.fabric {
+        let error = fabric.state.as_deref() == Some("error");
+        when(error, Verdict::Bad, "it could not join its NVLink fabric".into());
+        let health = fabric.health.as_deref();
+        when(health == Some("unhealthy"), Verdict::Bad, "the fabric is unhealthy".into());
+        let limited = health == Some("limited_capacity");
+        when(limited, Verdict::Degraded, "the fabric has limited capacity".into());
+    }
     let down = gpu.nvlinks.iter().filter(|link| !link.active).count();
     let up = gpu.nvlinks.len() - down;
-    when(down > 0 && up > 0, Verdict::Degraded, format!("{down} NVLinks are down"));
+    // Without a fabric nothing may be plugged in.
+    let wired = up > 0 || gpu.fabric.is_some();
+    when(down > 0 && wired, Verdict::Degraded, format!("{down} NVLinks are down"));
     let narrow = gpu.pcie.width.zip(gpu.pcie.width_max).filter(|(now, most)| now < most);
     if let Some((now, most)) = narrow {
         when(true, Verdict::Degraded, format!("PCIe has {now} of {most} lanes"));

@@ -36,6 +36,11 @@ fn handle(device: &Device) -> nvmlDevice_t {
     unsafe { device.handle() }
 }
 
+/// What tells a GPU's handles from another's, also once it is lost.
+pub(crate) fn address(device: &Device) -> usize {
+    handle(device).addr()
+}
+
 /// The NVLink domain; `None` where the GPU belongs to none.
 pub(crate) fn fabric(device: &Device) -> Result<Option<Fabric>, NvmlError> {
     let lib = device.nvml().lib();
@@ -60,15 +65,30 @@ pub(crate) fn fabric(device: &Device) -> Result<Option<Fabric>, NvmlError> {
     let state = match info.state {
         NOT_STARTED => "not_started",
         IN_PROGRESS => "in_progress",
+        // The probe is over; `status` tells how it ended.
+        COMPLETED if info.status != 0 => "error",
         COMPLETED => "completed",
         _ => return Ok(None),
     };
     let known = info.clusterUuid != [0; 16];
+    let tells_health = info.version == FABRIC_VERSION;
     Ok(Some(Fabric {
         cluster_uuid: known.then(|| uuid(info.clusterUuid)),
-        clique: known.then_some(info.cliqueId),
+        clique: (known && state != "error").then_some(info.cliqueId),
         state: Some(state.to_owned()),
+        health: tells_health.then(|| health(info.healthSummary)).flatten().map(str::to_owned),
+        health_mask: tells_health.then_some(info.healthMask),
     }))
+}
+
+/// `NVML_GPU_FABRIC_HEALTH_SUMMARY_*`
+fn health(summary: u8) -> Option<&'static str> {
+    match summary {
+        1 => Some("healthy"),
+        2 => Some("unhealthy"),
+        3 => Some("limited_capacity"),
+        _ => None,
+    }
 }
 
 fn uuid(bytes: [u8; 16]) -> String {

@@ -11,7 +11,7 @@ use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::event::EventSet;
 
-use crate::{XIDS_MAX, Xid};
+use crate::{XIDS_MAX, Xid, raw};
 
 /// How long one wait takes; nothing depends on it.
 const WAIT_MS: u32 = 5_000;
@@ -56,8 +56,8 @@ impl Xids {
         let Some((set, listening)) = registered(nvml, (0..gpus).filter(able).collect()) else {
             return;
         };
-        for index in listening {
-            self.with(|counts| counts.entry(index).or_default().listening = true);
+        for index in listening.values() {
+            self.with(|counts| counts.entry(*index).or_default().listening = true);
         }
         let mut row = 0;
         loop {
@@ -72,8 +72,11 @@ impl Xids {
                         Some(XidError::Unknown) => UNKNOWN,
                         None => continue,
                     };
-                    if let Ok(index) = event.device.index() {
-                        self.count(index, number);
+                    // A GPU that fell off the bus does not tell its index.
+                    match listening.get(&raw::address(&event.device)) {
+                        Some(index) => self.count(*index, number),
+                        // Nobody knows whose it is, so anybody's it may be.
+                        None => listening.values().for_each(|index| self.count(*index, number)),
                     }
                 }
                 Err(NvmlError::Timeout) => {}
@@ -95,14 +98,19 @@ impl Xids {
     }
 }
 
+/// Indices by their handles' addresses.
+type Listening = BTreeMap<usize, u32>;
+
 /// A set that hears `gpus`, less those that refuse: a refusal costs the set.
-fn registered(nvml: &'static Nvml, mut gpus: Vec<u32>) -> Option<(EventSet<'static>, Vec<u32>)> {
+fn registered(nvml: &'static Nvml, mut gpus: Vec<u32>) -> Option<(EventSet<'static>, Listening)> {
     'anew: while !gpus.is_empty() {
         let mut set = nvml.create_event_set().ok()?;
+        let mut listening = Listening::new();
         for (at, index) in gpus.iter().enumerate() {
-            let hears = nvml
-                .device_by_index(*index)
-                .map(|gpu| gpu.register_events(EventTypes::CRITICAL_XID_ERROR, set));
+            let hears = nvml.device_by_index(*index).map(|gpu| {
+                listening.insert(raw::address(&gpu), *index);
+                gpu.register_events(EventTypes::CRITICAL_XID_ERROR, set)
+            });
             match hears {
                 Ok(Ok(back)) => set = back,
                 _ => {
@@ -111,7 +119,7 @@ fn registered(nvml: &'static Nvml, mut gpus: Vec<u32>) -> Option<(EventSet<'stat
                 }
             }
         }
-        return Some((set, gpus));
+        return Some((set, listening));
     }
     None
 }

@@ -138,15 +138,14 @@ fn answer(request: &Request<Incoming>, shown: &Shared) -> Response<Full<Bytes>> 
         (method, _) if method != Method::GET && method != Method::HEAD => {
             (StatusCode::METHOD_NOT_ALLOWED, plain, Bytes::from_static(b"only GET and HEAD\n"))
         }
-        (_, "/metrics") => (StatusCode::OK, plain, shown.metrics.clone()),
-        (_, "/report") => (StatusCode::OK, "application/json", shown.report.clone()),
-        (_, "/healthz") if shown.at.elapsed() < STALE => {
-            (StatusCode::OK, plain, Bytes::from_static(b"ok\n"))
-        }
-        (_, "/healthz") => {
+        // Old values would be taken for new ones.
+        (_, "/metrics" | "/healthz") if shown.at.elapsed() >= STALE => {
             let body = Bytes::from_static(b"no snapshot for a while\n");
             (StatusCode::SERVICE_UNAVAILABLE, plain, body)
         }
+        (_, "/metrics") => (StatusCode::OK, plain, shown.metrics.clone()),
+        (_, "/report") => (StatusCode::OK, "application/json", shown.report.clone()),
+        (_, "/healthz") => (StatusCode::OK, plain, Bytes::from_static(b"ok\n")),
         _ => (StatusCode::NOT_FOUND, plain, Bytes::from_static(b"/metrics, /report, /healthz\n")),
     };
     let mut response = Response::new(Full::new(body));

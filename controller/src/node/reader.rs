@@ -27,7 +27,7 @@ impl Reader {
     pub(crate) fn open(args: &ReadArgs) -> Self {
         let root = Root::new(args.sysroot.as_deref());
         // Another node's files say nothing about this machine's GPUs.
-        let gpus = (root.is_live() || args.nvml.is_some())
+        let gpus = (root.is_this_machine() || args.nvml.is_some())
             .then(|| Source::open(args.nvml.as_deref(), OPEN_LIMIT));
         Self { io_uring: uring::probe(&root), root, gpus }
     }
@@ -45,8 +45,16 @@ impl Reader {
         let scratch = scratch::read(root);
         Report {
             time: Timestamp::now().to_string(),
-            resource: resource::message(&hostname, &cpu, &memory, &scratch, &gpu),
-            pressure: pressure::read(root, cgroup.as_ref()),
+            resource: resource::message(
+                &hostname,
+                &cpu,
+                &memory,
+                &scratch,
+                &gpu,
+                self.gpus.is_some(),
+            ),
+            pressure: pressure::read(root),
+            cgroup_pressure: pressure::read_group(root, cgroup.as_ref()),
             io_uring: self.io_uring.clone(),
             nics: network::nics(root),
             rdma: network::rdma(root),

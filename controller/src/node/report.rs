@@ -24,6 +24,7 @@ pub(crate) struct Report {
     pub(crate) memory: Memory,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) pressure: Pressure,
+    pub(crate) cgroup_pressure: Pressure,
     pub(crate) io_uring: IoUring,
     pub(crate) nics: Vec<Nic>,
     pub(crate) rdma: Vec<Rdma>,

@@ -32,18 +32,17 @@ pub(crate) fn message(
     memory: &Memory,
     scratch: &[Scratch],
     gpus: &Gpus,
+    looked_for_gpus: bool,
 ) -> Resource {
     let healthy = gpus.gpus.iter().all(|gpu| gpu.health.verdict < Verdict::Bad);
-    let mut conditions = vec!["Ready".to_owned()];
-    if !healthy {
-        conditions.push("GpuUnhealthy".to_owned());
-    }
+    // "Ready" is the kubelet's to say.
+    let unhealthy = (!healthy).then(|| "GpuUnhealthy".to_owned());
     Resource {
         hostname: hostname.to_owned(),
         available: healthy,
-        conditions,
+        conditions: unhealthy.into_iter().collect(),
         processed_fields: BTreeMap::new(),
-        allocatable_fields: allocatable(cpu, memory, scratch, gpus),
+        allocatable_fields: allocatable(cpu, memory, scratch, looked_for_gpus.then_some(gpus)),
         label_fields: labels(hostname, gpus),
         taints: Vec::new(),
     }
@@ -54,17 +53,16 @@ fn allocatable(
     cpu: &Cpu,
     memory: &Memory,
     scratch: &[Scratch],
-    gpus: &Gpus,
+    gpus: Option<&Gpus>,
 ) -> BTreeMap<String, String> {
     let kib = |bytes: u64| format!("{}Ki", bytes / KIB);
     let root = scratch.iter().find(|mount| mount.path == "/").and_then(|mount| mount.total_bytes);
-    let whole = gpus.gpus.iter().filter(|gpu| !is_partitioned(gpu)).count();
-    let mut fields = BTreeMap::from([
-        ("cpu".to_owned(), cpu.online.to_string()),
-        ("nvidia.com/gpu".to_owned(), whole.to_string()),
-    ]);
+    let mut fields = BTreeMap::from([("cpu".to_owned(), cpu.online.to_string())]);
     fields.extend(memory.total_bytes.map(|bytes| ("memory".to_owned(), kib(bytes))));
     fields.extend(root.map(|bytes| ("ephemeral-storage".to_owned(), kib(bytes))));
+    let Some(gpus) = gpus else { return fields };
+    let whole = gpus.gpus.iter().filter(|gpu| !is_partitioned(gpu)).count();
+    fields.insert("nvidia.com/gpu".to_owned(), whole.to_string());
     for gpu in gpus.gpus.iter().filter(|gpu| is_partitioned(gpu)) {
         for profile in gpu.mig.iter().flat_map(|mig| &mig.instances).filter_map(profile) {
             let count =
@@ -79,9 +77,20 @@ fn is_partitioned(gpu: &Gpu) -> bool {
     gpu.mig.as_ref().is_some_and(|mig| mig.enabled)
 }
 
-/// `1g.5gb`, the last word of a partition's name.
-fn profile(instance: &osmo_nvml::MigInstance) -> Option<&str> {
-    instance.name.as_deref()?.rsplit(' ').next()
+/// `1g.5gb`, the last word of a partition's name, as the device plugin writes
+/// it. It knows no shares of GPU instances (`1c.3g.20gb`).
+fn profile(instance: &osmo_nvml::MigInstance) -> Option<String> {
+    let profile = instance.name.as_deref()?.rsplit(' ').next()?;
+    let is_share = profile.split('.').next()?.ends_with('c');
+    (!is_share).then(|| profile.replace('+', "."))
+}
+
+/// As GPU feature discovery spells it.
+fn family(architecture: &str) -> String {
+    match architecture {
+        "Ada" => "ada-lovelace".to_owned(),
+        other => other.to_lowercase(),
+    }
 }
 
 /// The names that GPU feature discovery gives a node.
@@ -97,7 +106,7 @@ fn labels(hostname: &str, gpus: &Gpus) -> BTreeMap<String, String> {
     let driver = gpus.driver.clone().unwrap_or_default();
     put("nvidia.com/gpu.count", Some(gpus.gpus.len().to_string()));
     put("nvidia.com/gpu.product", gpu.identity.name.as_ref().map(|name| name.replace(' ', "-")));
-    put("nvidia.com/gpu.family", gpu.identity.architecture.as_ref().map(|a| a.to_lowercase()));
+    put("nvidia.com/gpu.family", gpu.identity.architecture.as_deref().map(family));
     put("nvidia.com/gpu.memory", gpu.memory.total_bytes.map(|b| (b / MIB).to_string()));
     let version = gpu.identity.cuda_compute_capability.as_deref().and_then(|v| v.split_once('.'));
     put("nvidia.com/gpu.compute.major", version.map(|(major, _)| major.to_owned()));

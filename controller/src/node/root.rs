@@ -26,6 +26,14 @@ impl Root {
         self.live
     }
 
+    /// The same below another folder, as a pod mounts its host: a recorded
+    /// tree has files where `/proc` is mounted.
+    pub(crate) fn is_this_machine(&self) -> bool {
+        const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+        let kind = || rustix::fs::statfs(self.path("/proc")).ok().map(|stat| stat.f_type as u64);
+        self.live || kind() == Some(PROC_SUPER_MAGIC)
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.join(path.trim_start_matches('/'))
     }

@@ -211,7 +211,8 @@ impl Asker<'_, '_> {
         }
     }
 
-    fn processes(&mut self) -> Vec<Process> {
+    /// `None` where no list is told.
+    fn processes(&mut self) -> Option<Vec<Process>> {
         let mut list = |what, call: fn(&Device) -> Result<Vec<ProcessInfo>, NvmlError>| {
             self.ask(what, |device| again_if_it_grew(|| call(device)))
         };
@@ -220,10 +221,13 @@ impl Asker<'_, '_> {
             (ProcessKind::Graphics, list("graphics processes", |d| d.running_graphics_processes())),
             (ProcessKind::Mps, list("MPS processes", |d| d.mps_running_compute_processes())),
         ];
+        if lists.iter().all(|(_, list)| list.is_none()) {
+            return None;
+        }
         let processes = lists.into_iter().flat_map(|(kind, list)| {
             list.unwrap_or_default().into_iter().map(move |info| process(kind, &info))
         });
-        processes.take(PROCESSES_MAX).collect()
+        Some(processes.take(PROCESSES_MAX).collect())
     }
 }
 

@@ -11,6 +11,12 @@ use nvml_wrapper::error::NvmlError;
 use crate::read::{Progress, Shown, read};
 use crate::{Gpu, Identity, Verdict};
 
+/// The first call for a handle initialises a GPU that nothing keeps awake:
+/// seconds, and longer where many start at once.
+const ATTACH_LIMIT: Duration = Duration::from_secs(30);
+/// What is asked while the handle is.
+const HANDLE: &str = "handle";
+
 pub(crate) struct Seat {
     index: u32,
     progress: Arc<Progress>,
@@ -20,6 +26,8 @@ pub(crate) struct Seat {
     owed: bool,
     /// It missed the last deadline: the next snapshot does not wait for it.
     late: bool,
+    /// Until when its first handle is waited for.
+    attached_by: Instant,
 }
 
 impl Seat {
@@ -40,7 +48,8 @@ impl Seat {
         };
         // Without a thread the channel is closed, and `end` says so.
         let _ = thread::Builder::new().name(format!("gpu-{index}")).spawn(work);
-        Self { index, progress, ask, done, owed: false, late: false }
+        let attached_by = Instant::now() + ATTACH_LIMIT;
+        Self { index, progress, ask, done, owed: false, late: false, attached_by }
     }
 
     /// Asks for a reading, unless the last one is still under way.
@@ -55,23 +64,39 @@ impl Seat {
 
     /// The reading, or as much of it as there is at `deadline`.
     pub(crate) fn end(&mut self, deadline: Instant) -> Shown {
-        let left = match self.late {
+        let stale = self.late;
+        let mut told = self.done.recv_timeout(match stale {
             true => Duration::ZERO,
             false => deadline.saturating_duration_since(Instant::now()),
-        };
-        match self.done.recv_timeout(left) {
+        });
+        if told == Err(RecvTimeoutError::Timeout) && !stale && self.attaches() {
+            told =
+                self.done.recv_timeout(self.attached_by.saturating_duration_since(Instant::now()));
+        }
+        match told {
             Ok(()) => (self.owed, self.late) = (false, false),
             Err(RecvTimeoutError::Timeout) => {
                 self.late = true;
-                return self.hung();
+                return self.hung(stale);
             }
             Err(RecvTimeoutError::Disconnected) => return self.gone(),
         }
         self.progress.lock().clone()
     }
 
-    fn hung(&self) -> Shown {
+    /// Whether it waits for its first handle. (The thread may not have begun.)
+    fn attaches(&self) -> bool {
+        let shown = self.progress.lock();
+        ["", HANDLE].contains(&shown.asking) && shown.gpu.identity == Identity::default()
+    }
+
+    /// What an earlier snapshot has told of it is `stale` in this one.
+    fn hung(&self, stale: bool) -> Shown {
         let mut shown = self.progress.lock().clone();
+        if stale {
+            shown.gpu = Gpu { identity: shown.gpu.identity, ..Gpu::default() };
+            shown.notes.clear();
+        }
         shown.gpu.index = self.index;
         let sentence = format!("the driver does not answer about its {}", shown.asking);
         shown.notes.push(format!("GPU {}: {sentence}; later readings are missing", self.index));
@@ -88,6 +113,9 @@ impl Seat {
 
 /// One reading; what the GPU is is asked until it is known.
 fn one(nvml: &'static Nvml, index: u32, identity: &mut Option<Identity>, progress: &Progress) {
+    let known = identity.clone().unwrap_or_default();
+    let gpu = Gpu { index, identity: known, ..Gpu::default() };
+    *progress.lock() = Shown { gpu, asking: HANDLE, ..Shown::default() };
     match nvml.device_by_index(index) {
         Ok(device) => {
             read(&device, index, identity.clone(), progress);
@@ -97,13 +125,10 @@ fn one(nvml: &'static Nvml, index: u32, identity: &mut Option<Identity>, progres
             }
         }
         Err(error) => {
-            let mut gpu = Gpu { index, ..Gpu::default() };
-            gpu.identity = identity.clone().unwrap_or_default();
             let lost = matches!(error, NvmlError::GpuLost);
             let reason =
                 if lost { "the GPU is lost".into() } else { format!("no handle: {error}") };
-            gpu.health.blame(Verdict::Bad, reason);
-            *progress.lock() = Shown { gpu, ..Shown::default() };
+            progress.lock().gpu.health.blame(Verdict::Bad, reason);
         }
     }
 }

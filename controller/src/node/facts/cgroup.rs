@@ -31,13 +31,21 @@ const UNLIMITED_V1: u64 = 1 << 62;
 pub(crate) fn read(root: &Root) -> Option<Cgroup> {
     let mounts = mounts::read(root);
     let own = root.text("/proc/self/cgroup")?;
-    // Where both are mounted, version 1 holds the controllers.
-    if mounts.iter().any(|mount| mount.fs == "cgroup") {
+    let Some(mount) = mounts.iter().find(|mount| mount.fs == "cgroup2") else {
+        return mounts.iter().any(|mount| mount.fs == "cgroup").then(|| v1(root, &mounts, &own));
+    };
+    // Where both are mounted, the version counts that has the limits.
+    if mounts.iter().any(|mount| holds(mount, "memory") || holds(mount, "cpu")) {
         return Some(v1(root, &mounts, &own));
     }
-    let mount = mounts.iter().find(|mount| mount.fs == "cgroup2")?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(v2(root, mount, path))
+}
+
+/// Whether version 1 has `controller` here: `/sys/fs/cgroup/cpu,cpuacct`.
+fn holds(mount: &Mount, controller: &str) -> bool {
+    let names = mount.at.rsplit('/').next().unwrap_or_default();
+    mount.fs == "cgroup" && names.split(',').any(|name| name == controller)
 }
 
 /// The folder of `path` below `mount`: a container sees its own group as the
@@ -90,14 +98,7 @@ fn v1(root: &Root, mounts: &[Mount], own: &str) -> Cgroup {
             let has = parts.next()?.split(',').any(|name| name == controller);
             parts.next().filter(|_| has)
         })?;
-        let mount = mounts.iter().find(|mount| {
-            mount.fs == "cgroup"
-                && mount
-                    .at
-                    .rsplit('/')
-                    .next()
-                    .is_some_and(|at| at.split(',').any(|n| n == controller))
-        })?;
+        let mount = mounts.iter().find(|mount| holds(mount, controller))?;
         Some((mount.at.clone(), folder(mount, path), path.to_owned()))
     };
     let limit = |controller: &str, name: &str| -> Option<u64> {

@@ -1,5 +1,5 @@
-//! Time that somebody waited for a resource (PSI): this control group's where
-//! it has the files, else the node's.
+//! Time that somebody waited for a resource (PSI): on the node, and in this
+//! control group.
 
 use serde::Serialize;
 
@@ -27,17 +27,23 @@ pub(crate) struct Psi {
     pub(crate) full_seconds_total: Option<f64>,
 }
 
-pub(crate) fn read(root: &Root, cgroup: Option<&Cgroup>) -> Pressure {
-    let group = cgroup.filter(|group| group.version == 2).map(|group| {
-        let of = |name: &str| psi(&root.text(&format!("{}/{name}.pressure", group.folder))?);
-        Pressure { of: Some("cgroup"), cpu: of("cpu"), memory: of("memory"), io: of("io") }
-    });
-    if let Some(group) = group.filter(|group| group.cpu.is_some()) {
-        return group;
-    }
-    let of = |name: &str| psi(&root.text(&format!("/proc/pressure/{name}"))?);
-    let cpu = of("cpu");
-    Pressure { of: cpu.map(|_| "node"), cpu, memory: of("memory"), io: of("io") }
+/// The node's.
+pub(crate) fn read(root: &Root) -> Pressure {
+    of(root, "node", |name| format!("/proc/pressure/{name}"))
+}
+
+/// The group's: version 1 measures none.
+pub(crate) fn read_group(root: &Root, cgroup: Option<&Cgroup>) -> Pressure {
+    let group = cgroup.filter(|group| group.version == 2);
+    group.map_or_else(Pressure::default, |group| {
+        of(root, "cgroup", |name| format!("{}/{name}.pressure", group.folder))
+    })
+}
+
+fn of(root: &Root, whose: &'static str, path: impl Fn(&str) -> String) -> Pressure {
+    let one = |name: &str| psi(&root.text(&path(name))?);
+    let (cpu, memory, io) = (one("cpu"), one("memory"), one("io"));
+    Pressure { of: cpu.or(memory).or(io).map(|_| whose), cpu, memory, io }
 }
 
 /// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`

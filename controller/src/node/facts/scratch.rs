@@ -42,7 +42,8 @@ pub(crate) fn read(root: &Root) -> Vec<Scratch> {
     let seen_at: BTreeMap<&str, usize> =
         mounts.iter().enumerate().map(|(number, mount)| (mount.at.as_str(), number)).collect();
     let shown = mounts.iter().enumerate().filter(|(n, mount)| seen_at[mount.at.as_str()] == *n);
-    let wanted = shown.map(|(_, mount)| mount).filter(|mount| is_wanted(mount));
+    let wanted =
+        shown.map(|(_, mount)| mount).filter(|mount| is_wanted(mount) && !is_file(root, mount));
     // A file system that is mounted often (bind mounts of pods) counts once.
     let first = wanted.filter(|mount| mount.fs == "tmpfs" || seen.insert(mount.device.clone()));
     first.take(SCRATCH_MAX).map(|mount| scratch(root, mount)).collect()
@@ -53,6 +54,16 @@ fn is_wanted(mount: &Mount) -> bool {
     let memory = mount.fs == "tmpfs" && ["/dev/shm", "/tmp"].contains(&mount.at.as_str());
     let disk = DISKS.contains(&mount.fs.as_str()) || NETWORKS.contains(&mount.fs.as_str());
     writable && (disk || memory || (mount.fs == "overlay" && mount.at == "/"))
+}
+
+/// What runtimes bind into every container, from the node's disk.
+const FILES: [&str; 4] =
+    ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log"];
+
+/// A dead network mount is not asked: the report would wait for it.
+fn is_file(root: &Root, mount: &Mount) -> bool {
+    let asked = !NETWORKS.contains(&mount.fs.as_str());
+    FILES.contains(&mount.at.as_str()) || (asked && root.path(&mount.at).is_file())
 }
 
 fn scratch(root: &Root, mount: &Mount) -> Scratch {

@@ -38,7 +38,8 @@ table! { Gpu:
         |g| g.utilization.encoder_percent.map(f64::from);
     Gauge "DCGM_FI_DEV_DEC_UTIL" "Decoder utilization (%)."
         |g| g.utilization.decoder_percent.map(f64::from);
-    Gauge "DCGM_FI_DEV_XID_ERRORS" "The last XID." |g| Some(exact(g.xid.last).unwrap_or(0.0));
+    Gauge "DCGM_FI_DEV_XID_ERRORS" "The last XID."
+        |g| g.xid.listening.then(|| exact(g.xid.last).unwrap_or(0.0));
     Gauge "DCGM_FI_DEV_FB_FREE" "Frame buffer free (MiB)." |g| mib(g.memory.free_bytes);
     Gauge "DCGM_FI_DEV_FB_USED" "Frame buffer used (MiB)." |g| mib(g.memory.used_bytes);
     Gauge "DCGM_FI_DEV_FB_RESERVED" "Frame buffer reserved (MiB)."
@@ -51,6 +52,14 @@ table! { Gpu:
         |g| g.remapped_rows.failure.map(f64::from);
 }
 
+/// Eight digits of domain, in capitals: `00000000:3A:00.0`.
+fn nvml_bus_id(bus_id: &str) -> String {
+    match bus_id.split_once(':') {
+        Some((domain, rest)) => format!("{domain:0>8}:{rest}").to_ascii_uppercase(),
+        None => bus_id.to_owned(),
+    }
+}
+
 pub(super) fn write(page: &mut Page, report: &Report) {
     let version = report.gpu.driver.as_ref().and_then(|driver| driver.driver_version.clone());
     let version = version.unwrap_or_default();
@@ -60,7 +69,7 @@ pub(super) fn write(page: &mut Page, report: &Report) {
         Labels::of(&[
             ("gpu", &number),
             ("UUID", &or_empty(&gpu.identity.uuid)),
-            ("pci_bus_id", &or_empty(&gpu.identity.pci_bus_id)),
+            ("pci_bus_id", &nvml_bus_id(&or_empty(&gpu.identity.pci_bus_id))),
             ("device", &format!("nvidia{number}")),
             ("modelName", &or_empty(&gpu.identity.name)),
             ("Hostname", &report.hostname),

@@ -67,7 +67,10 @@ table! { Gpu:
         |g| exact(g.nvlink_traffic.receive_bytes_total);
     Gauge "osmo_gpu_nvlinks_active" "NVLinks that are up."
         |g| (!g.nvlinks.is_empty()).then(|| g.nvlinks.iter().filter(|l| l.active).count() as f64);
-    Gauge "osmo_gpu_processes" "Processes that use the GPU." |g| Some(g.processes.len() as f64);
+    Gauge "osmo_gpu_processes" "Processes that use the GPU."
+        |g| Some(g.processes.as_ref()?.len() as f64);
+    Counter "osmo_gpu_xids_total" "XID errors of all numbers since this program began to listen."
+        |g| g.xid.listening.then(|| (g.xid.counts.values().sum::<u64>() + g.xid.others) as f64);
     Gauge "osmo_gpu_healthy" "1 unless the GPU should not be scheduled on."
         |g| Some(f64::from(g.health.verdict < Verdict::Bad));
 }
@@ -105,7 +108,9 @@ pub(super) fn write(page: &mut Page, report: &Report) {
     let xids = gpus.iter().flat_map(|(labels, gpu)| {
         let one =
             |(xid, count): (&u64, &u64)| (labels.with("xid", &xid.to_string()), *count as f64);
-        gpu.xid.counts.iter().map(one).collect::<Vec<_>>()
+        let others = (labels.with("xid", "other"), gpu.xid.others as f64);
+        let others = gpu.xid.listening.then_some(others);
+        gpu.xid.counts.iter().map(one).chain(others).collect::<Vec<_>>()
     });
     let help = "XID errors since this program began to listen.";
     page.family(("osmo_gpu_xid_errors_total", Shape::Counter, help), xids);

@@ -1,10 +1,14 @@
 //! The node's own metrics.
 
+use jiff::Timestamp;
+
 use super::{Labels, Page, Shape, exact};
-use crate::node::facts::pressure::Psi;
+use crate::node::facts::pressure::{Pressure, Psi};
 use crate::node::report::Report;
 
 table! { Report:
+    Gauge "osmo_node_snapshot_timestamp_seconds" "When what this page tells was read."
+        |report| Some(report.time.parse::<Timestamp>().ok()?.as_millisecond() as f64 / 1e3);
     Gauge "osmo_node_cpus" "Logical CPUs online." |report| Some(report.cpu.online.into());
     Gauge "osmo_node_memory_total_bytes" "Memory of the node."
         |report| exact(report.memory.total_bytes);
@@ -26,7 +30,8 @@ pub(super) fn write(page: &mut Page, report: &Report) {
         let value = (metric.of)(report).map(|value| (Labels::default(), value));
         page.family((metric.name, metric.shape, metric.help), value);
     }
-    pressure(page, report);
+    pressure(page, "osmo_node_pressure", &report.pressure);
+    pressure(page, "osmo_cgroup_pressure", &report.cgroup_pressure);
     let speeds = report.nics.iter().filter_map(|nic| {
         Some((Labels::of(&[("device", nic.name.as_str())]), nic.bits_per_s? as f64 / 8.0))
     });
@@ -40,17 +45,17 @@ pub(super) fn write(page: &mut Page, report: &Report) {
     page.family(("osmo_node_scratch_available_bytes", Shape::Gauge, help), free);
 }
 
-fn pressure(page: &mut Page, report: &Report) {
-    let pressure = &report.pressure;
+fn pressure(page: &mut Page, whose: &str, pressure: &Pressure) {
     let all = [("cpu", pressure.cpu), ("memory", pressure.memory), ("io", pressure.io)];
-    let mut family = |name: &str, help: &str, of: fn(&Psi) -> Option<f64>| {
+    let mut family = |kind: &str, help: &str, of: fn(&Psi) -> Option<f64>| {
         let samples = all.iter().filter_map(|(resource, psi)| {
             Some((Labels::of(&[("resource", resource)]), of(psi.as_ref()?)?))
         });
-        page.family((name, Shape::Counter, help), samples);
+        let name = format!("{whose}_{kind}_seconds_total");
+        page.family((&name, Shape::Counter, help), samples);
     };
     let some = "Time that somebody waited for a resource.";
-    family("osmo_node_pressure_some_seconds_total", some, |psi| Some(psi.some_seconds_total));
+    family("some", some, |psi| Some(psi.some_seconds_total));
     let full = "Time that everybody waited for a resource.";
-    family("osmo_node_pressure_full_seconds_total", full, |psi| psi.full_seconds_total);
+    family("full", full, |psi| psi.full_seconds_total);
 }
