@@ -174,6 +174,7 @@ impl Local {
             Frame::UserRsyncStatus { running, port } => self.answers.rsync(running, port),
             Frame::PortReady { port } => self.answers.port(port, true),
             Frame::PortRefused { port } => self.answers.port(port, false),
+            Frame::TerminalEnded { session, .. } => self.answers.terminal_ended(session),
             Frame::UserStopFinished => {
                 let _ = self.events.send(Event::CommandStopped).await;
             }

@@ -106,6 +106,9 @@ impl Pod {
 fn play(mut agent: Agent, socket: &std::path::Path) {
     while let Some(frame) = agent.hear() {
         match frame {
+            Frame::UserExecStart { session: Some(session), command } if command == "refused" => {
+                agent.say(&Frame::TerminalEnded { session, code: 126 });
+            }
             Frame::UserExecStart { session, .. } => {
                 let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
                 let mut hello = Frame::Hello { token: HANDOFF.into(), session }.encode();
@@ -194,6 +197,19 @@ async fn terminals_echo_end_with_their_program_and_with_their_user() {
             }
         }
     }
+    pod.end().await;
+}
+
+/// Long before the limit on its patience.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_that_the_agent_refuses_ends_at_once() {
+    let pod = Pod::start().await;
+    let (route, entry_command) = (pod.route("EXEC-1"), "refused".to_owned());
+    pod.act(Action::Exec { route, entry_command });
+    let mut user = pod.user("exec", "EXEC-1").await;
+    send(&mut user, br#"{"Rows":24,"Cols":80}"#).await;
+    let told = read(&mut user, 12).await;
+    assert!(told.starts_with(b"No terminal:"), "{}", String::from_utf8_lossy(&told));
     pod.end().await;
 }
 

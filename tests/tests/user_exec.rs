@@ -327,6 +327,26 @@ async fn a_group_s_lines_stand_behind_their_task_s_name() {
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
 }
 
+/// The router closes the user's side in order when the sidecar is gone: what a
+/// program came to is not known then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promised_code_that_does_not_come_is_no_success() {
+    for words in [&["wf-1", "t1", "--entry", "sh"][..], &["wf-1", "--group", "g", "--entry", "sh"]]
+    {
+        let mut sidecar = Sidecar::start().await;
+        let folder = TempDir::new().unwrap();
+        let child = piped(&sidecar, &folder, words);
+        let (mut pair, _) = begin(&mut sidecar, "sh").await;
+        send(&mut pair, b"\x00EXIT:{}works\r\n").await;
+        drop(pair.close(None).await);
+        let output = output(child).await;
+        assert_eq!(output.status.code(), Some(255), "{}", said(&output));
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(shown.contains("works") && !shown.contains("EXIT"), "{shown}");
+        assert!(said(&output).contains("before"), "{}", said(&output));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_is_told_or_made_again() {
     for keep in [false, true] {

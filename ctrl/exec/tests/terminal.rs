@@ -237,6 +237,17 @@ fn one_more_than_the_limit_is_refused() {
     end(agent, sidecar);
 }
 
+/// Whoever asked for it can tell an end from a cut.
+#[test]
+fn an_exit_code_is_promised_to_whoever_asked() {
+    let (agent, mut sidecar) = begin();
+    let asked = sidecar.terminal("echo hi", 1, ASKS).rest();
+    assert_eq!(String::from_utf8_lossy(&asked), "\0EXIT:{}hi\r\n\0EXIT:{\"Code\":0}");
+    let silent = sidecar.terminal("echo hi", 2, play::term::size(24, 80)).rest();
+    assert_eq!(String::from_utf8_lossy(&silent), "hi\r\n");
+    end(agent, sidecar);
+}
+
 #[test]
 fn a_descendant_that_holds_the_terminal_does_not_hold_it_open() {
     let (agent, mut sidecar) = begin();

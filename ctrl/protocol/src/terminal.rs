@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! user ── {"Rows":24,"Cols":80} keys… \x00RESIZE:{"Rows":40,"Cols":120} keys… ──► task
-//!      ◄── what the terminal shows … [ \x00EXIT:{"Code":3} ] ────────────────────
+//!      ◄── [ \x00EXIT:{} ] what the terminal shows … [ \x00EXIT:{"Code":3} ] ────
 //! ```
 //!
 //! The first value is the window's size; later ones stand in the stream behind
@@ -11,7 +11,8 @@
 //! NUL that no marker follows is a keystroke.
 //!
 //! The exit code is ours: it is sent only to a user whose first size asks for
-//! it with `"ExitCode":true`, which others ignore.
+//! it with `"ExitCode":true`, which others ignore. Such a user is first promised
+//! one ([`PROMISE`]): a stream that ends without it then was cut.
 
 mod input;
 mod marked;
@@ -28,6 +29,8 @@ use serde::{Deserialize, Serialize};
 pub const RESIZE_MARKER: &[u8] = b"\x00RESIZE:";
 /// Stands before the exit code at the stream's end.
 pub const EXIT_MARKER: &[u8] = b"\x00EXIT:";
+/// Says at the stream's begin that an exit code will be told.
+pub const PROMISE: &[u8] = b"\x00EXIT:{}";
 /// Bytes of a size or exit code at most; a longer one is an error at the begin
 /// and keystrokes later.
 pub const VALUE_BYTES_MAX: usize = 1 << 10;

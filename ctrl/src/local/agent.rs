@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use super::terminal::Terminal;
 
+/// How long a connection that the agent made may take to be greeted.
+const GREETING: Duration = Duration::from_secs(1);
 /// How long the agent may think about a port.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How long an agent is not asked that has not answered: it may know no probes,
@@ -166,6 +168,18 @@ impl Answers {
     pub(super) fn terminal(&self, session: u64, terminal: Terminal) {
         if let Some(asker) = self.0.lock().terminals.remove(&session) {
             let _ = asker.send(terminal);
+        }
+    }
+
+    /// Whoever still waits for that terminal waits in vain; but its connection may
+    /// be here and not greeted yet.
+    pub(super) fn terminal_ended(&self, session: u64) {
+        let waiting = self.0.clone();
+        if waiting.lock().terminals.contains_key(&session) {
+            tokio::spawn(async move {
+                sleep(GREETING).await;
+                waiting.lock().terminals.remove(&session);
+            });
         }
     }
 

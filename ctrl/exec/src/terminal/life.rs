@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use osmo_protocol::socket::Frame;
-use osmo_protocol::terminal::{Exit, Size};
+use osmo_protocol::terminal::{Exit, PROMISE, Size};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -132,6 +132,9 @@ enum First {
 async fn run(pty: Pty, keys: Keys, screen: Screen, tells_code: bool, shared: &Shared) -> u8 {
     let Pty { master, process, mut end } = pty;
     let (mut keys, mut screen) = (keys, screen);
+    if tells_code {
+        screen.begin(PROMISE);
+    }
     let first = tokio::select! {
         biased;
         () = shared.closed() => First::Agent,

@@ -38,6 +38,12 @@ impl Screen {
         Self { stream, buffer: vec![0; READ_BYTES], unwritten: 0..0 }
     }
 
+    /// Says something before all that is shown; [`READ_BYTES`] at most.
+    pub(super) fn begin(&mut self, first: &[u8]) {
+        self.buffer[..first.len()].copy_from_slice(first);
+        self.unwritten = 0..first.len();
+    }
+
     /// Shows what the program writes. Cancel-safe: nothing is lost or doubled.
     pub(super) async fn show(&mut self, screen: &Receiver) -> Dark {
         loop {

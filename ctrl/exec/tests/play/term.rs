@@ -88,7 +88,8 @@ impl Term {
         self.seen
     }
 
-    /// Everything to the end, as text, and the code in its marker.
+    /// Everything to the end, as text, and the code in its marker; without the
+    /// promise of one, which a program that did not start has not.
     pub fn end(self) -> (String, i32) {
         let rest = self.rest();
         let shown = String::from_utf8_lossy(&rest).into_owned();
@@ -96,6 +97,6 @@ impl Term {
         let code = marker.strip_prefix("{\"Code\":").and_then(|rest| rest.strip_suffix('}'));
         let code = code.unwrap().parse().unwrap();
         assert!(rest.ends_with(&Exit { code }.encode()));
-        (text.to_owned(), code)
+        (text.strip_prefix("\0EXIT:{}").unwrap_or(text).to_owned(), code)
     }
 }

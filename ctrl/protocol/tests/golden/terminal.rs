@@ -1,6 +1,6 @@
 //! A terminal's stream: sizes, resizes, the exit code.
 
-use osmo_protocol::terminal::{Exit, Input, InputReader, Output, OutputReader, Size};
+use osmo_protocol::terminal::{Exit, Input, InputReader, Output, OutputReader, PROMISE, Size};
 
 use super::{expect_every, golden, variants};
 
@@ -20,7 +20,7 @@ const RESIZES: [(&str, bool); 2] =
     [("terminal/resize.bin", true), ("terminal/resize-of-the-cli.bin", false)];
 
 pub(super) fn files() -> Vec<&'static str> {
-    let mut all = vec!["terminal/exit-ours.bin"];
+    let mut all = vec!["terminal/exit-ours.bin", "terminal/promise-ours.bin"];
     all.extend(SIZES.map(|(name, ..)| name));
     all.extend(RESIZES.map(|(name, _)| name));
     all
@@ -55,7 +55,10 @@ fn resizes_are_found_among_keys() {
 fn the_exit_code_ends_the_output() {
     let exit = Exit { code: 130 };
     assert_eq!(exit.encode(), golden("terminal/exit-ours.bin"));
-    let got = OutputReader::default().push(&[b"bye", &exit.encode()[..]].concat());
-    assert_eq!(got, [Output::Bytes(b"bye".to_vec()), Output::Exit(exit)]);
-    expect_every(variants!(Output: Bytes Exit), got);
+    assert_eq!(PROMISE, golden("terminal/promise-ours.bin"));
+    let stream = [PROMISE, b"bye", &exit.encode()[..]].concat();
+    let want = [Output::Promise, Output::Bytes(b"bye".to_vec()), Output::Exit(exit)];
+    let got = OutputReader::default().push(&stream);
+    assert_eq!(got, want);
+    expect_every(variants!(Output: Promise Bytes Exit), got);
 }

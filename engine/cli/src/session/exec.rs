@@ -50,6 +50,10 @@ pub(crate) async fn run(flags: Exec) -> Result<Exit, Trouble> {
                 return Ok(Exit::Command(255));
             }
             Ok(Ended::Signal(number)) => return Ok(Exit::Command(code_of(128 + number))),
+            Ok(Ended::Cut) => Trouble::Transient(format!(
+                "task {task} closed the terminal before its program's end was told: is its \
+                 sidecar alive? --keep-alive runs the program again"
+            )),
             Ok(Ended::Silent) => Trouble::Transient(format!(
                 "task {task} of {} did not answer within {} s: is its sidecar alive?",
                 flags.workflow, flags.connect_timeout

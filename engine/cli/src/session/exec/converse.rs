@@ -27,8 +27,10 @@ const END_KEY: u8 = 0x04;
 pub(super) enum Ended {
     /// The program, with this code.
     Code(i32),
-    /// The pair, in order; the code was not told.
+    /// The pair, in order; the task tells no codes.
     Closed,
+    /// The pair, before the code that was promised.
+    Cut,
     /// The pair, before the task had come.
     Silent,
     /// The connection, without a word.
@@ -68,7 +70,7 @@ pub(super) async fn converse(socket: Socket, console: &mut Console, wait: Durati
         to_task.close().await
     };
     let _ = tokio::time::timeout(CLOSE_WAIT, close).await;
-    if matches!(ended, Ended::Code(_) | Ended::Closed | Ended::Broken(_)) {
+    if matches!(ended, Ended::Code(_) | Ended::Closed | Ended::Cut | Ended::Broken(_)) {
         tokio::select! {
             () = screen.finish() => {}
             _ = asked_to_end() => {}
@@ -96,7 +98,7 @@ async fn inward<S>(from_task: &mut S, screen: &mpsc::Sender<Vec<u8>>, heard: &Ce
 where
     S: Stream<Item = Result<Message, Error>> + Unpin,
 {
-    let mut reader = OutputReader::default();
+    let (mut reader, mut promised) = (OutputReader::default(), false);
     while let Some(message) = from_task.next().await {
         let bytes = match message {
             Ok(Message::Binary(bytes)) => bytes,
@@ -116,12 +118,13 @@ where
                         return Ended::Closed;
                     }
                 }
+                Output::Promise => promised = true,
                 Output::Exit(exit) => return Ended::Code(exit.code),
             }
         }
     }
     let _ = screen.send(reader.finish()).await;
-    Ended::Closed
+    if promised { Ended::Cut } else { Ended::Closed }
 }
 
 /// Keys and sizes; ends only by leaving or with the connection.

@@ -70,7 +70,7 @@ async fn converse(
     let mut socket = service.dial(PairKind::Exec, &flags.workflow, route, wait).await?;
     let first = Size { exit_code: true, ..Size::default() };
     socket.send(Message::binary(first.encode())).await.map_err(broken)?;
-    let mut reader = OutputReader::default();
+    let (mut reader, mut promised) = (OutputReader::default(), false);
     let mut line = Vec::new();
     while let Some(message) = socket.next().await {
         let bytes = match message.map_err(broken)? {
@@ -80,6 +80,7 @@ async fn converse(
         };
         for output in reader.push(&bytes) {
             match output {
+                Output::Promise => promised = true,
                 Output::Bytes(bytes) => print(task, &mut line, &bytes),
                 Output::Exit(exit) => {
                     print(task, &mut line, b"\n");
@@ -89,6 +90,10 @@ async fn converse(
         }
     }
     print(task, &mut line, &[&reader.finish()[..], b"\n"].concat());
+    if promised {
+        let sentence = "the terminal was closed before the program's end was told";
+        return Err(Trouble::Transient(sentence.to_owned()));
+    }
     Ok(0)
 }
 
