@@ -11,7 +11,9 @@
 //! ```
 //!
 //! While a sidecar is connected, a full store pushes back on the command's
-//! pipes; without one the command waits for [`Peer::away_limit`] at most.
+//! pipes. Where no line is stored for [`Peer::away_limit`], because the sidecar is
+//! gone or its service is, the oldest go to the container's own log instead: the
+//! command, and the word of its end, wait no longer.
 
 mod away;
 mod inbox;
@@ -27,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::dial::Backoff;
+use crate::log;
 use away::Away;
 use inbox::Inbox;
 use kept::Kept;
@@ -87,6 +90,8 @@ struct Talk {
     backoff: Backoff,
     /// Lines that went to the own log meanwhile.
     spilled: u64,
+    /// The store is full, and the sidecar has had none of it stored for too long.
+    stuck: bool,
     /// When the end was first written to a sidecar in full.
     told: Option<Instant>,
 }
@@ -95,7 +100,8 @@ impl Peer {
     /// Talks until the end is told, or nobody listens for it.
     pub(crate) async fn serve(self, stream: UnixStream) {
         let (kept, backoff) = (Kept::default(), Backoff::default());
-        let mut talk = Talk { peer: self, kept, away: None, backoff, spilled: 0, told: None };
+        let mut talk =
+            Talk { peer: self, kept, away: None, backoff, spilled: 0, stuck: false, told: None };
         let mut stream = stream;
         loop {
             match talk.over(stream).await {
@@ -117,6 +123,7 @@ impl Talk {
         let mut inbox = Inbox::new(reader);
         let (begin, mut full_since) = (Instant::now(), None);
         self.tell_spilled();
+        self.stuck = false;
         let mut out = self.greeting();
         let mut written = 0;
         loop {
@@ -132,6 +139,7 @@ impl Talk {
             }
             full_since = self.kept.is_full().then(|| full_since.unwrap_or_else(Instant::now));
             let impatient = full_since.filter(|_| self.kept.may_forget());
+            let stuck_at = full_since.map(|since| since + self.peer.away_limit);
             let linger = self.told.map_or(begin + LINGER, |told| told + LINGER);
             tokio::select! {
                 frame = self.peer.frames.recv(), if !self.kept.is_full() => match frame {
@@ -148,6 +156,8 @@ impl Talk {
                     None => return Over::Broken,
                 },
                 () = at(impatient.map(|since| since + FIRST_STORED_LIMIT)) => self.kept.forget(),
+                () = at(stuck_at), if !self.stuck => self.stuck = true,
+                () = log::room(), if self.stuck && self.kept.is_full() => self.spill_beside(),
                 () = sleep_until(linger), if is_written && self.told.is_some() => {}
                 () = sleep_until(begin + SETTLED), if self.away.is_some() => self.is_back(),
             }
@@ -173,7 +183,11 @@ impl Talk {
     async fn heard(&mut self, frame: Frame) {
         self.is_back();
         match frame {
-            Frame::LinesStored { lines } => self.kept.stored(lines),
+            Frame::LinesStored { lines } => {
+                if self.kept.stored(lines) && std::mem::take(&mut self.stuck) {
+                    self.tell_stuck();
+                }
+            }
             frame => {
                 // Fails only when the agent is ending.
                 let _ = self.peer.orders.send(Order::Frame(frame)).await;

@@ -256,3 +256,30 @@ fn orphans_are_buried_while_the_command_runs() {
     assert_eq!(sidecar.rest(), [failed("exit status 9", 9)]);
     assert_eq!(agent.end().0, Some(9));
 }
+
+/// A service that is away must not stop the command for as long.
+#[test]
+fn a_sidecar_that_stores_nothing_holds_the_command_up_for_a_while_only() {
+    const MORE: usize = 2_000;
+    let count = osmo_exec::KEPT_LINES_MAX + MORE;
+    let agent = agent("1", &format!("seq 1 {count}; exit 3"));
+    let mut sidecar = agent.begin();
+    let mut frames = lines(&mut sidecar, 1);
+    // It does say what is stored; then the service goes away.
+    sidecar.send(&Frame::LinesStored { lines: 1 });
+    frames.extend(lines(&mut sidecar, count - 1));
+    assert!(text(&frames) == numbers(1..=count as u64), "all of them, in order");
+    assert_eq!(sidecar.next(), Some(failed("exit status 3", 3)), "and the end");
+    // The service is back, and has them all.
+    sidecar.send(&Frame::LinesStored { lines: count as u64 });
+    let rest = sidecar.rest();
+    let told: Vec<_> = rest.iter().map(|frame| format!("{frame:?}")).collect();
+    let (code, log) = agent.end();
+    assert_eq!(code, Some(3));
+    // The oldest are in the container's own log, as many as had to make room.
+    let here: Vec<u64> = log.lines().filter_map(|line| line.parse().ok()).collect();
+    assert!((MORE as u64 - 64..=MORE as u64).contains(&(here.len() as u64)), "{}", here.len());
+    assert!(here.iter().copied().eq(2..2 + here.len() as u64), "{here:?}");
+    let word = format!("{} lines are in this container's own log", here.len());
+    assert!(told.is_empty() || told.iter().any(|line| line.contains(&word)), "{told:?}");
+}

@@ -95,6 +95,23 @@ impl Talk {
         }
     }
 
+    /// The same beside a sidecar that has nothing stored. It may have the line, and
+    /// have it stored some time: it is told twice rather than not at all.
+    pub(super) fn spill_beside(&mut self) {
+        if let Some(line) = self.kept.spill_beside() {
+            own_log(line);
+            self.spilled += 1;
+        }
+    }
+
+    /// Lines are stored again.
+    pub(super) fn tell_stuck(&mut self) {
+        let lines = std::mem::take(&mut self.spilled);
+        self.kept.push(Frame::MessageOps(format!(
+            "no line was taken for a while: {lines} lines are in this container's own log as well"
+        )));
+    }
+
     /// What nobody was told goes to the container's own log.
     pub(super) fn give_up(mut self) {
         if self.told.is_none() {

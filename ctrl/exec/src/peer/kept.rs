@@ -106,12 +106,14 @@ impl Kept {
         bytes
     }
 
-    /// The sidecar stored `lines` of this connection.
-    pub(super) fn stored(&mut self, lines: u64) {
+    /// The sidecar stored `lines` of this connection; whether these are more than
+    /// before.
+    pub(super) fn stored(&mut self, lines: u64) -> bool {
         (self.acknowledges, self.keeps) = (true, true);
         let sent = self.stored + self.forgotten + self.unstored.len() as u64;
         let mut fresh = lines.min(sent).saturating_sub(self.stored);
         self.stored += fresh;
+        let is_news = fresh > 0;
         let forgotten = fresh.min(self.forgotten);
         self.forgotten -= forgotten;
         fresh -= forgotten;
@@ -119,6 +121,7 @@ impl Kept {
             let line = self.unstored.pop_front();
             self.bytes -= line.as_ref().and_then(line_bytes).unwrap_or(0);
         }
+        is_news
     }
 
     /// Keeps no sent lines until the sidecar tells that it stores them.
@@ -139,6 +142,24 @@ impl Kept {
         self.unsent = unsent;
         (self.forgotten, self.stored) = (0, 0);
         (self.keeps, self.acknowledges) = (true, false);
+    }
+
+    /// Takes the oldest line out while there is a sidecar, which may have been sent
+    /// it and still tell that it is stored.
+    pub(super) fn spill_beside(&mut self) -> Option<Frame> {
+        let line = match self.unstored.pop_front() {
+            Some(line) => {
+                self.forgotten += 1;
+                line
+            }
+            // What is no line is still to be told.
+            None => {
+                let at = self.unsent.iter().position(|frame| line_bytes(frame).is_some())?;
+                self.unsent.remove(at)?
+            }
+        };
+        self.bytes -= line_bytes(&line).unwrap_or(0);
+        Some(line)
     }
 
     /// Takes the oldest line out.
@@ -235,5 +256,26 @@ mod tests {
         kept.stored(LINES_MAX as u64 + 10);
         kept.begin_again();
         assert_eq!(sent(&mut kept), [line(77)]);
+    }
+
+    #[test]
+    fn room_is_made_beside_a_sidecar_without_losing_count_or_the_end() {
+        let mut kept = Kept::default();
+        (0..4).for_each(|number| kept.push(line(number)));
+        assert!(!kept.stored(0));
+        assert_eq!(sent(&mut kept).len(), 4);
+        kept.push(Frame::ExecFinished);
+        kept.push(line(4));
+        // What was sent first, then what was not; never the end.
+        let spilled: Vec<_> = std::iter::from_fn(|| kept.spill_beside()).collect();
+        assert_eq!(spilled, (0..5).map(line).collect::<Vec<_>>());
+        assert_eq!(sent(&mut kept), [Frame::ExecFinished]);
+        // The sidecar counts the four that it was sent.
+        kept.push(line(5));
+        assert_eq!(sent(&mut kept), [line(5)]);
+        assert!(kept.stored(4));
+        assert!(!kept.is_settled());
+        assert!(kept.stored(5));
+        assert!(kept.is_settled());
     }
 }
