@@ -22,7 +22,11 @@ impl Agent {
     fn start(name: &str, args: &[&str]) -> Self {
         let node = Node::new(&profile(name));
         let mut command = node.command("agent", &["--listen", "127.0.0.1:0"]);
-        let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
+        Self::of(node, command.args(args))
+    }
+
+    fn of(node: Node, command: &mut std::process::Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let place = line.trim().strip_prefix("http://127.0.0.1:").unwrap();
@@ -60,6 +64,29 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The driver of a node may be installed after its agent.
+#[test]
+fn a_driver_that_comes_later_is_found() {
+    let node = Node::new(&profile("h100x8"));
+    let library = node.path().join("libnvidia-ml.so.1");
+    let mut command = node.bare("agent", &["--listen", "127.0.0.1:0", "--nvml"]);
+    let agent = Agent::of(node, command.arg(&library));
+    let gauge = |agent: &Agent, name: &str| {
+        let page = agent.ask("GET", "/metrics").2;
+        let line = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        line.trim().to_owned()
+    };
+    assert_eq!(gauge(&agent, "osmo_node_gpu_driver_up "), "0");
+    std::fs::copy(node_common::stub(), &library).unwrap();
+    let begin = Instant::now();
+    while gauge(&agent, "osmo_node_gpu_driver_up ") == "0" {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is not looked for again");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(gauge(&agent, "osmo_node_gpus "), "8");
+    assert_eq!(agent.end("-TERM"), Some(0));
 }
 
 #[test]

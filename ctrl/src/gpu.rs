@@ -35,7 +35,9 @@ pub(crate) struct GpuNow {
 #[derive(Debug, Default)]
 pub(crate) struct GpuUse {
     now: Vec<GpuNow>,
-    memory_used_bytes_peak: u64,
+    /// How many there were at most.
+    count: usize,
+    memory_used_bytes_peak: Option<u64>,
     /// Shares that were read, of all GPUs, and how many.
     shares: (f64, u32),
 }
@@ -54,6 +56,8 @@ fn look(meters: &Meters) {
         meters.with_gpus(|seen| seen.add(&gpus));
         thread::sleep(PERIOD);
     }
+    // What was last seen is not what is.
+    meters.with_gpus(GpuUse::over);
 }
 
 impl GpuUse {
@@ -64,11 +68,15 @@ impl GpuUse {
     /// Nothing where there was no GPU.
     pub(crate) fn summary(&self) -> Option<GpuSummary> {
         let (sum, count) = self.shares;
-        (!self.now.is_empty()).then(|| GpuSummary {
-            gpus: self.now.len(),
+        (self.count > 0).then(|| GpuSummary {
+            gpus: self.count,
             memory_used_bytes_peak: self.memory_used_bytes_peak,
             utilization_mean: (count > 0).then(|| sum / f64::from(count)),
         })
+    }
+
+    fn over(&mut self) {
+        self.now.clear();
     }
 
     fn add(&mut self, gpus: &Gpus) {
@@ -82,7 +90,10 @@ impl GpuUse {
                 utilization: gpu.utilization.gpu_percent.map(|share| f64::from(share) / 100.0),
             })
             .collect();
-        let used = self.now.iter().filter_map(|gpu| gpu.memory_used_bytes).sum();
+        self.count = self.count.max(self.now.len());
+        let used = self.now.iter().filter_map(|gpu| gpu.memory_used_bytes);
+        // Nobody's memory is not none of it.
+        let used = used.reduce(|sum, bytes| sum + bytes);
         self.memory_used_bytes_peak = self.memory_used_bytes_peak.max(used);
         for share in self.now.iter().filter_map(|gpu| gpu.utilization) {
             self.shares = (self.shares.0 + share, self.shares.1.saturating_add(1));

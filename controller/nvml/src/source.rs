@@ -1,18 +1,17 @@
-//! Where snapshots come from: NVML, opened once and never closed, and a thread
-//! a GPU.
+//! Where snapshots come from: NVML, opened once it is there and never closed, and
+//! a thread a GPU.
 
+mod opening;
 mod seat;
 
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
-use nvml_wrapper::error::NvmlError;
 
 use crate::xid::Xids;
 use crate::{Driver, Gpus, judge};
+use opening::Opening;
 use seat::Seat;
 
 /// GPUs that are looked at.
@@ -24,23 +23,36 @@ pub struct Source {
     seats: Vec<Seat>,
     xids: Xids,
     notes: Vec<String>,
+    /// How it is looked for while it is not there.
+    opening: Opening,
 }
 
 impl Source {
     /// Opens NVML: `library`, or the system's, within `limit`. What is missing
-    /// is a note. The library is not closed again, since a call that hangs may
-    /// still be in it.
+    /// is a note; it is looked for again by later snapshots, which do not wait for
+    /// it, since a node's driver may come after its agent. The library is not closed
+    /// again: a call that hangs may still be in it.
     pub fn open(library: Option<&Path>, limit: Duration) -> Self {
-        match opened(library.map(Path::to_path_buf), limit) {
-            Ok(opened) => Self {
-                seats: (0..opened.count).map(|index| Seat::take(opened.nvml, index)).collect(),
-                xids: Xids::listen(opened.nvml, opened.count),
-                driver: Some(opened.driver),
-                notes: opened.notes,
-            },
-            Err(note) => {
-                Self { driver: None, seats: Vec::new(), xids: Xids::default(), notes: vec![note] }
+        let mut source = Self {
+            driver: None,
+            seats: Vec::new(),
+            xids: Xids::default(),
+            notes: Vec::new(),
+            opening: Opening::new(library),
+        };
+        let opened = source.opening.wait(limit);
+        source.take(opened);
+        source
+    }
+
+    fn take(&mut self, opened: Result<Opened, String>) {
+        match opened {
+            Ok(opened) => {
+                self.seats = (0..opened.count).map(|at| Seat::take(opened.nvml, at)).collect();
+                self.xids = Xids::listen(opened.nvml, opened.count);
+                (self.driver, self.notes) = (Some(opened.driver), opened.notes);
             }
+            Err(note) => self.notes = vec![note],
         }
     }
 
@@ -51,6 +63,11 @@ impl Source {
 
     /// Reads every GPU, for `limit` at most.
     pub fn snapshot(&mut self, limit: Duration) -> Gpus {
+        if self.driver.is_none()
+            && let Some(opened) = self.opening.look()
+        {
+            self.take(opened);
+        }
         let deadline = Instant::now() + limit;
         self.seats.iter_mut().for_each(Seat::begin);
         let mut all =
@@ -98,33 +115,5 @@ impl Opened {
             notes.push(format!("{count} GPUs: only the first {GPUS_MAX} are reported"));
         }
         Self { nvml, driver, count: count.min(GPUS_MAX), notes }
-    }
-}
-
-/// NVML within `limit`; the error says why there are no GPUs.
-fn opened(library: Option<PathBuf>, limit: Duration) -> Result<Opened, String> {
-    let name = library.as_ref().map_or("NVML".to_owned(), |path| path.display().to_string());
-    let (tell, told) = mpsc::channel();
-    let open = move || {
-        let mut builder = Nvml::builder();
-        if let Some(path) = &library {
-            builder.lib_path(path.as_os_str());
-        }
-        // Leaked: see `Source::open`. So its drop, which panics in a library
-        // without `nvmlShutdown`, never runs.
-        let nvml = builder.init().map(|nvml| &*Box::leak(Box::new(nvml)));
-        // Asked here too, since any call may hang.
-        let _ = tell.send(nvml.map(Opened::of));
-    };
-    if let Err(error) = thread::Builder::new().name("nvml-open".into()).spawn(open) {
-        return Err(format!("cannot start a thread for {name}: {error}"));
-    }
-    match told.recv_timeout(limit) {
-        Ok(Ok(opened)) => Ok(opened),
-        Ok(Err(NvmlError::LibloadingError(error))) => {
-            Err(format!("no GPUs: {name} is not here ({error})"))
-        }
-        Ok(Err(error)) => Err(format!("no GPUs: {name} does not start: {error}")),
-        Err(_) => Err(format!("no GPUs: {name} did not start within {} s", limit.as_secs())),
     }
 }

@@ -164,8 +164,9 @@ fn row(phase: &PhaseSummary) -> String {
 
 fn gpus(gpu: &GpuSummary) -> String {
     let used = gpu.utilization_mean.map(|share| format!(", {:.0} % busy", share * 100.0));
-    let peak = bytes(gpu.memory_used_bytes_peak);
-    format!("gpu: {}, peak {peak} of memory{}", gpu.gpus, used.unwrap_or_default())
+    let peak = gpu.memory_used_bytes_peak.map(|peak| format!(", peak {} of memory", bytes(peak)));
+    let (peak, used) = (peak.unwrap_or_default(), used.unwrap_or_default());
+    format!("gpu: {}{peak}{used}", gpu.gpus)
 }
 
 // Figures for people: 53 bits are plenty.

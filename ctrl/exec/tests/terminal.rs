@@ -243,7 +243,7 @@ fn an_exit_code_is_promised_to_whoever_asked() {
     let (agent, mut sidecar) = begin();
     let asked = sidecar.terminal("echo hi", 1, ASKS).rest();
     assert_eq!(String::from_utf8_lossy(&asked), "\0EXIT:{}hi\r\n\0EXIT:{\"Code\":0}");
-    let silent = sidecar.terminal("echo hi", 2, play::term::size(24, 80)).rest();
+    let silent = sidecar.terminal("echo hi", 2, size(24, 80)).rest();
     assert_eq!(String::from_utf8_lossy(&silent), "hi\r\n");
     end(agent, sidecar);
 }

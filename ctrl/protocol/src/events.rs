@@ -152,7 +152,7 @@ pub struct GpuSummary {
     /// How many.
     pub gpus: usize,
     /// Most memory in use at once, of all together.
-    pub memory_used_bytes_peak: u64,
+    pub memory_used_bytes_peak: Option<u64>,
     /// Share of time in which a kernel ran, 0 to 1, mean of all.
     pub utilization_mean: Option<f64>,
 }

@@ -13,7 +13,8 @@ fn summary() -> Summary {
         cpu_s: 0.25,
         verified: 1,
     };
-    let gpu = GpuSummary { gpus: 8, memory_used_bytes_peak: 4096, utilization_mean: Some(0.5) };
+    let gpu =
+        GpuSummary { gpus: 8, memory_used_bytes_peak: Some(4096), utilization_mean: Some(0.5) };
     Summary {
         code: 10,
         message: "no such bucket".into(),
