@@ -133,7 +133,7 @@ fn usual_part_bytes(bytes: u64, parts: u64) -> Option<u64> {
 #[derive(Clone, Debug)]
 pub enum Running {
     /// A CRC.
-    Crc(Digest),
+    Crc(Box<Digest>),
     /// MD5s of parts, of which the range holds one or more.
     Md5(Box<Md5s>),
 }
@@ -176,7 +176,7 @@ impl Running {
     /// What `expected` needs of each part.
     pub fn towards(expected: Expected) -> Option<Self> {
         match expected {
-            Expected::Crc(declared) => Some(Self::Crc(Digest::new(declared.algorithm))),
+            Expected::Crc(declared) => Some(Self::Crc(Box::new(Digest::new(declared.algorithm)))),
             Expected::Md5(_) => Some(Self::Md5(Box::new(Md5s::new(u64::MAX)))),
             Expected::Md5OfParts { part_bytes, .. } => {
                 Some(Self::Md5(Box::new(Md5s::new(part_bytes))))
@@ -209,7 +209,7 @@ impl Running {
 #[derive(Clone, Debug)]
 pub enum Sum {
     /// A CRC and its length.
-    Crc(Digest),
+    Crc(Box<Digest>),
     /// MD5s of its parts, in order.
     Md5(Vec<Md5Sum>),
 }
