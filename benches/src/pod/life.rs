@@ -65,7 +65,7 @@ async fn life(bench: &Bench) -> Result<[f64; 3]> {
     random_file(&ground.path("tree/big"), bench.scaled(SESSION_BYTES), 9)?;
     let root = ground.folder.path().display().to_string();
     let script = format!(
-        "echo up; cat {root}/lines; find {root}/input -type f -exec cp {{}} {root}/output/ \\; ; \
+        "echo up; until [ -e {root}/go ]; do sleep 0.01; done; cat {root}/lines; find {root}/input -type f -exec cp {{}} {root}/output/ \\; ; \
          until [ -e {root}/over ]; do sleep 0.05; done; echo last"
     );
     let more = More {
@@ -78,6 +78,8 @@ async fn life(bench: &Bench) -> Result<[f64; 3]> {
     let peak = |id: Option<u32>| id.map(Peak::watch).context("it lives");
     let (ctrl, exec) = (peak(pod.ctrl.id())?, peak(pod.exec.id())?);
     pod.says("up").await?;
+    // The service keeps the last lines only: that word would be gone.
+    fs::write(pod.ground.path("go"), "")?;
 
     let mut terminal = pod.terminal("sh -c 'stty -echo; echo ready; exec cat'").await?;
     shows(&mut terminal, "ready").await?;
