@@ -30,8 +30,9 @@ const CONNECTIONS_MAX: usize = 32;
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// From the first byte of a connection to its last.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// A snapshot older than this is told as a failure.
-const STALE: Duration = Duration::from_secs(15);
+/// A snapshot older than this is told as a failure. Longer than GPUs may take to
+/// attach, which the snapshot after a driver was found waits for.
+const STALE: Duration = Duration::from_secs(45);
 
 /// The latest snapshot, as it is sent.
 struct Shown {
