@@ -283,3 +283,22 @@ fn a_sidecar_that_stores_nothing_holds_the_command_up_for_a_while_only() {
     let word = format!("{} lines are in this container's own log", here.len());
     assert!(told.is_empty() || told.iter().any(|line| line.contains(&word)), "{told:?}");
 }
+
+/// A sidecar whose own queue is full drops its oldest lines, and counts them as
+/// stored: that is no progress, and each must not cost another wait.
+#[test]
+fn lines_that_the_sidecar_drops_are_no_progress() {
+    const QUEUE: u64 = 10_000;
+    let agent = agent("1", "seq 1 20000; exit 3");
+    let mut sidecar = agent.begin();
+    for number in 1..=20_000 {
+        assert_eq!(sidecar.next(), Some(out(&number.to_string())));
+        if number == 1 || number > QUEUE {
+            sidecar.send(&Frame::LinesStored { lines: number.saturating_sub(QUEUE).max(1) });
+        }
+    }
+    assert_eq!(sidecar.next(), Some(failed("exit status 3", 3)));
+    sidecar.send(&Frame::LinesStored { lines: 20_000 });
+    sidecar.rest();
+    assert_eq!(agent.end().0, Some(3));
+}

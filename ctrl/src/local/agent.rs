@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 pub(crate) use super::terminal::Terminal;
 
@@ -50,10 +50,18 @@ struct Table {
     /// The daemon's port, while it runs.
     rsync: Option<u16>,
     next_session: u64,
-    terminals: HashMap<u64, oneshot::Sender<Terminal>>,
+    terminals: HashMap<u64, Asker>,
     ports: HashMap<u16, Vec<oneshot::Sender<bool>>>,
     /// It has left a probe unanswered; it is asked again from then on.
     probes_rest: Option<Instant>,
+}
+
+/// Who waits for a terminal.
+#[derive(Debug)]
+struct Asker {
+    terminal: oneshot::Sender<Terminal>,
+    /// Takes the agent's word that it is over.
+    end: Option<oneshot::Sender<()>>,
 }
 
 impl Waiting {
@@ -79,12 +87,14 @@ impl Agent {
 
     /// A terminal that runs `command`: raw bytes both ways.
     pub(crate) async fn terminal(&self, command: &str) -> Result<Terminal, NoAnswer> {
-        let (sender, receiver) = oneshot::channel();
+        let (terminal, mut receiver) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let asker = Asker { terminal, end: Some(end) };
         let session = {
             let mut table = self.waiting.lock();
             table.next_session += 1;
             let session = table.next_session;
-            table.terminals.insert(session, sender);
+            table.terminals.insert(session, asker);
             session
         };
         let _leave = Leave { waiting: &self.waiting, session };
@@ -92,7 +102,15 @@ impl Agent {
         let asked = async {
             let command = command.to_owned();
             self.order_patiently(Frame::UserExecStart { command, session: Some(session) }).await?;
-            receiver.await.map_err(|_| NoAnswer("the task opened no terminal".to_owned()))
+            let none = || NoAnswer("the task opened no terminal".to_owned());
+            tokio::select! {
+                terminal = &mut receiver => terminal.map_err(|_| none()),
+                // Its connection may be here and not greeted yet.
+                Ok(()) = ended => match timeout(GREETING, receiver).await {
+                    Ok(Ok(terminal)) => Ok(terminal),
+                    _ => Err(none()),
+                },
+            }
         };
         timeout(limit, asked).await.unwrap_or_else(|_| {
             let seconds = limit.as_secs();
@@ -167,19 +185,16 @@ impl Answers {
     /// Hands the connection to whoever waits for it; else it is closed.
     pub(super) fn terminal(&self, session: u64, terminal: Terminal) {
         if let Some(asker) = self.0.lock().terminals.remove(&session) {
-            let _ = asker.send(terminal);
+            let _ = asker.terminal.send(terminal);
         }
     }
 
-    /// Whoever still waits for that terminal waits in vain; but its connection may
-    /// be here and not greeted yet.
+    /// Tells whoever still waits for that terminal that it is over.
     pub(super) fn terminal_ended(&self, session: u64) {
-        let waiting = self.0.clone();
-        if waiting.lock().terminals.contains_key(&session) {
-            tokio::spawn(async move {
-                sleep(GREETING).await;
-                waiting.lock().terminals.remove(&session);
-            });
+        let mut table = self.0.lock();
+        let end = table.terminals.get_mut(&session).and_then(|asker| asker.end.take());
+        if let Some(end) = end {
+            let _ = end.send(());
         }
     }
 

@@ -107,9 +107,11 @@ impl Talk {
     /// Lines are stored again.
     pub(super) fn tell_stuck(&mut self) {
         let lines = std::mem::take(&mut self.spilled);
-        self.kept.push(Frame::MessageOps(format!(
-            "no line was taken for a while: {lines} lines are in this container's own log as well"
-        )));
+        if lines > 0 {
+            self.kept.push(Frame::MessageOps(format!(
+                "no line was taken for a while: {lines} lines are in this container's own log"
+            )));
+        }
     }
 
     /// What nobody was told goes to the container's own log.

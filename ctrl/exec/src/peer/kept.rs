@@ -106,22 +106,22 @@ impl Kept {
         bytes
     }
 
-    /// The sidecar stored `lines` of this connection; whether these are more than
-    /// before.
+    /// The sidecar stored `lines` of this connection; whether that made room. What
+    /// it drops counts as stored as well, and is what was not kept here any more.
     pub(super) fn stored(&mut self, lines: u64) -> bool {
         (self.acknowledges, self.keeps) = (true, true);
         let sent = self.stored + self.forgotten + self.unstored.len() as u64;
         let mut fresh = lines.min(sent).saturating_sub(self.stored);
         self.stored += fresh;
-        let is_news = fresh > 0;
         let forgotten = fresh.min(self.forgotten);
         self.forgotten -= forgotten;
         fresh -= forgotten;
+        let made_room = fresh > 0;
         for _ in 0..fresh {
             let line = self.unstored.pop_front();
             self.bytes -= line.as_ref().and_then(line_bytes).unwrap_or(0);
         }
-        is_news
+        made_room
     }
 
     /// Keeps no sent lines until the sidecar tells that it stores them.
@@ -273,7 +273,7 @@ mod tests {
         // The sidecar counts the four that it was sent.
         kept.push(line(5));
         assert_eq!(sent(&mut kept), [line(5)]);
-        assert!(kept.stored(4));
+        assert!(!kept.stored(4), "there is no more room than before");
         assert!(!kept.is_settled());
         assert!(kept.stored(5));
         assert!(kept.is_settled());
