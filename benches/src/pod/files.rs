@@ -21,11 +21,8 @@ pub(super) async fn run(bench: &Bench) -> Result<Vec<Measure>> {
     let bytes = bench.scaled(BYTES);
     let ground = Ground::new(bench).await?;
     random_file(&ground.path("tree/big"), bytes, 3)?;
-    let over = ground.path("over");
-    let script = format!("echo up; until [ -e {} ]; do sleep 0.05; done", over.display());
     let exec = ["-enableRsync", "-rsyncPort", "0"];
-    let pod = ground.start(&script, &More { exec: &exec, ..More::default() })?;
-    pod.says("up").await?;
+    let pod = ground.waiting(&More { exec: &exec, ..More::default() }).await?;
     until("the rsync daemon listens", || daemon_port(&pod).is_some()).await?;
     let url = format!("rsync://127.0.0.1:{}/osmo", daemon_port(&pod).context("it listens")?);
 
@@ -52,8 +49,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Vec<Measure>> {
             },
         )
         .await?;
-    fs::write(over, "")?;
-    pod.end().await?;
+    pod.over().await?;
     let mut measures = Vec::new();
     for (name, (ours, bare)) in [("upload", up), ("download", down)] {
         let title = format!("osmo rsync {name}, beside loopback");

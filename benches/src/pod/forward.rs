@@ -37,19 +37,14 @@ const GIVE: u8 = b'g';
 const ECHO: u8 = b'e';
 
 pub(super) async fn run(bench: &Bench) -> Result<Vec<Measure>> {
-    let ground = Ground::new(bench).await?;
-    let over = ground.path("over");
-    let script = format!("echo up; until [ -e {} ]; do sleep 0.05; done", over.display());
-    let pod = ground.start(&script, &More::default())?;
-    pod.says("up").await?;
+    let pod = Ground::new(bench).await?.waiting(&More::default()).await?;
     let server = serve()?;
     let (tunnel, ours) = forward(&pod, server).await?;
     let mut measures = streams(bench, &pod, ours, server).await?;
     measures.push(digested(bench.scaled(DIGEST_BYTES), ours).await?);
     measures.extend(many(bench.scaled(CONNECTIONS), ours, &pod, &tunnel).await?);
     drop(tunnel);
-    std::fs::write(over, "")?;
-    pod.end().await?;
+    pod.over().await?;
     Ok(measures)
 }
 

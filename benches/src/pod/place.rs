@@ -25,6 +25,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const WORKFLOW: &str = "wf-1";
 const TASK: &str = "t1";
+/// Ends a command that waits.
+const OVER: &str = "over";
 /// Free in this process: routes need only differ.
 static KEYS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
@@ -135,6 +137,15 @@ impl Ground {
         Ok(network.websocket(&place, &path, headers, MESSAGE_BYTES_MAX).await?)
     }
 
+    /// A pod whose command runs and does nothing until it is [`Pod::over`].
+    pub(super) async fn waiting(self, more: &More<'_>) -> Result<Pod> {
+        let over = self.path(OVER);
+        let script = format!("echo up; until [ -e {} ]; do sleep 0.05; done", over.display());
+        let pod = self.start(&script, more)?;
+        pod.says("up").await?;
+        Ok(pod)
+    }
+
     /// Starts sidecar and agent; `script` is the task's.
     pub(super) fn start(self, script: &str, more: &More<'_>) -> Result<Pod> {
         let port = more.port.unwrap_or_else(|| self.service.address().port()).to_string();
@@ -173,6 +184,12 @@ impl Pod {
         let mut socket = self.ground.user(PairKind::Exec, &route).await?;
         send(&mut socket, br#"{"Rows":24,"Cols":80}"#).await?;
         Ok(socket)
+    }
+
+    /// Ends the command of a pod that waits, and the pod.
+    pub(super) async fn over(self) -> Result<()> {
+        fs::write(self.ground.path(OVER), "")?;
+        self.end().await
     }
 
     /// Both programs end well once the command has.

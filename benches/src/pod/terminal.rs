@@ -20,11 +20,7 @@ const BAR: Bar = Bar::AtMost(1.5);
 const COMMAND: &str = "sh -c 'stty -icanon -isig; echo ready; exec cat >/dev/null'";
 
 pub(super) async fn run(bench: &Bench) -> Result<Vec<Measure>> {
-    let ground = Ground::new(bench).await?;
-    let over = ground.path("over");
-    let script = format!("echo up; until [ -e {} ]; do sleep 0.05; done", over.display());
-    let pod = ground.start(&script, &More::default())?;
-    pod.says("up").await?;
+    let pod = Ground::new(bench).await?.waiting(&More::default()).await?;
     let mut ours = pod.terminal(COMMAND).await?;
     shows(&mut ours, "ready").await?;
 
@@ -48,8 +44,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Vec<Measure>> {
         }
     }
     drop((ours, plain, bare));
-    std::fs::write(over, "")?;
-    pod.end().await?;
+    pod.over().await?;
     Ok(measures(&times))
 }
 
