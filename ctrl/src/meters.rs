@@ -3,7 +3,7 @@
 //! ```text
 //!  driver ── beat, enter ──►┐
 //!  transfers ── TransferMeter ──► Meters (atomics) ──read──► health: /metrics
-//!  sessions ── SessionMeter ──►┘     ▲
+//!  sessions ── OpenMeter ─────►┘     ▲
 //!  link ── link_up, link_down ───────┘
 //! ```
 //!
@@ -22,7 +22,7 @@ use osmo_protocol::events::Phase;
 
 use crate::gpu::GpuUse;
 
-pub(crate) use guards::{ConnectionMeter, SessionMeter, TransferMeter};
+pub(crate) use guards::{OpenMeter, TransferMeter};
 pub(crate) use labels::{Backend, Direction, Kind, Label, RetryReason};
 
 /// The counts; clones share them.
@@ -170,8 +170,8 @@ impl Meters {
     }
 
     /// A session begins; it is over when the guard is dropped.
-    pub(crate) fn session(&self, kind: Kind) -> SessionMeter {
-        SessionMeter::new(self.clone(), kind)
+    pub(crate) fn session(&self, kind: Kind) -> OpenMeter {
+        OpenMeter::new(self.clone(), kind, |counts| [&counts.sessions_open, &counts.sessions])
     }
 
     /// Sessions of `kind`: open, and ever begun.
@@ -182,8 +182,8 @@ impl Meters {
 
     /// A connection of a session begins, or a source of a UDP port; it is over
     /// when the guard is dropped.
-    pub(crate) fn connection(&self, kind: Kind) -> ConnectionMeter {
-        ConnectionMeter::new(self.clone(), kind)
+    pub(crate) fn connection(&self, kind: Kind) -> OpenMeter {
+        OpenMeter::new(self.clone(), kind, |counts| [&counts.connections_open, &counts.connections])
     }
 
     /// Connections of sessions of `kind`: open, and ever begun.

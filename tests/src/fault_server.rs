@@ -135,6 +135,19 @@ impl FaultServer {
         self.shared.state().script.add(call, key, Vec::new(), Some(step));
     }
 
+    /// OSMO's `config.yaml` for the server's bucket: its key, and the endpoint
+    /// where it is not told otherwise.
+    pub fn config(&self, endpoint: Option<&str>) -> String {
+        let bucket = &self.shared.bucket;
+        let place = endpoint
+            .map(|url| format!(", override_url: '{url}', addressing_style: path"))
+            .unwrap_or_default();
+        format!(
+            "auth: {{data: {{s3://{bucket}: {{access_key_id: {ACCESS_KEY}, \
+             access_key: {SECRET_KEY}, region: {REGION}{place}}}}}}}"
+        )
+    }
+
     /// Stores an object, as if it had been uploaded.
     pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
         self.shared.state().table.put(key, bytes.into(), None, None);

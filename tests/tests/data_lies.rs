@@ -9,7 +9,7 @@ use osmo_engine::config::Access;
 use osmo_engine::{
     Backoff, DeleteJob, Engine, EngineConfig, ErrorKind, Job, Report, Result, RetryPolicy, Waits,
 };
-use osmo_tests::fault_server::{ACCESS_KEY, Call, FaultServer, REGION, SECRET_KEY, Step};
+use osmo_tests::fault_server::{Call, FaultServer, Step};
 
 /// What is below `p/`, and what is not.
 const KEYS: [&str; 4] = ["p/1", "p/2", "p/3", "precious"];
@@ -25,10 +25,7 @@ fn server() -> FaultServer {
 fn delete(server: &FaultServer, remote: &str) -> Result<Report> {
     let folder = tempfile::tempdir().unwrap();
     let config_file = folder.path().join("config.yaml");
-    let entry = format!(
-        "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
-         region: {REGION}}}}}}}"
-    );
+    let entry = server.config(None);
     std::fs::write(&config_file, entry).unwrap();
     let access = Access {
         endpoint_url: Some(server.url()),

@@ -14,7 +14,7 @@ use osmo_engine::{
     Backoff, DownloadJob, Engine, EngineConfig, ErrorKind, IoChoice, Job, JobHandle, Report,
     RetryPolicy, UploadJob, Waits,
 };
-use osmo_tests::fault_server::{ACCESS_KEY, Call, FaultServer, REGION, SECRET_KEY, Step};
+use osmo_tests::fault_server::{Call, FaultServer, Step};
 use osmo_tests::{tree, under_both_drivers};
 
 const MIB: usize = 1 << 20;
@@ -41,10 +41,7 @@ impl Bench {
         let to = tempfile::tempdir().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config_file = folder.path().join("config.yaml");
-        let entry = format!(
-            "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
-             region: {REGION}}}}}}}"
-        );
+        let entry = server.config(None);
         std::fs::write(&config_file, entry).unwrap();
         let access = Access {
             endpoint_url: Some(server.url()),

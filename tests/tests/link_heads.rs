@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity, TaskKey};
 use osmo_protocol::logger::{Action, Route};
-use osmo_tests::fault_server::{ACCESS_KEY, FaultServer, REGION, SECRET_KEY};
+use osmo_tests::fault_server::FaultServer;
 use osmo_tests::program::Programs;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -108,11 +108,7 @@ impl Pod {
         for folder in ["socket", "input", "output"] {
             std::fs::create_dir(pod.path(folder)).unwrap();
         }
-        let config = format!(
-            "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
-             region: {REGION}, override_url: 'http://{}', addressing_style: path}}}}}}",
-            pod.to_store.address
-        );
+        let config = pod.store.config(Some(&format!("http://{}", pod.to_store.address)));
         std::fs::write(pod.path("config.yaml"), config).unwrap();
         std::fs::write(pod.path("token"), token).unwrap();
         pod

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use osmo_engine::Progress;
 
-use super::{Backend, Direction, Kind, Meters, RetryReason};
+use super::{Backend, Counts, Direction, Each, Kind, Meters, RetryReason};
 
 /// One transfer; dropping it says that it is over.
 #[derive(Debug)]
@@ -41,44 +41,30 @@ impl Drop for TransferMeter {
     }
 }
 
-/// One session; dropping it says that it is over.
+/// Places of one kind of thing in the counts: those that are open, and those that
+/// ever were.
+pub(super) type Places = fn(&Counts) -> [&Each<{ Kind::ALL.len() }>; 2];
+
+/// One session, or one connection of a session; dropping it says that it is over.
 #[derive(Debug)]
-pub(crate) struct SessionMeter {
+pub(crate) struct OpenMeter {
     meters: Meters,
     kind: Kind,
+    places: Places,
 }
 
-impl SessionMeter {
-    pub(super) fn new(meters: Meters, kind: Kind) -> Self {
-        meters.0.sessions_open[kind as usize].fetch_add(1, Relaxed);
-        meters.0.sessions[kind as usize].fetch_add(1, Relaxed);
-        Self { meters, kind }
+impl OpenMeter {
+    pub(super) fn new(meters: Meters, kind: Kind, places: Places) -> Self {
+        for count in places(&meters.0) {
+            count[kind as usize].fetch_add(1, Relaxed);
+        }
+        Self { meters, kind, places }
     }
 }
 
-impl Drop for SessionMeter {
+impl Drop for OpenMeter {
     fn drop(&mut self) {
-        self.meters.0.sessions_open[self.kind as usize].fetch_sub(1, Relaxed);
-    }
-}
-
-/// One connection of a session; dropping it says that it is over.
-#[derive(Debug)]
-pub(crate) struct ConnectionMeter {
-    meters: Meters,
-    kind: Kind,
-}
-
-impl ConnectionMeter {
-    pub(super) fn new(meters: Meters, kind: Kind) -> Self {
-        meters.0.connections_open[kind as usize].fetch_add(1, Relaxed);
-        meters.0.connections[kind as usize].fetch_add(1, Relaxed);
-        Self { meters, kind }
-    }
-}
-
-impl Drop for ConnectionMeter {
-    fn drop(&mut self) {
-        self.meters.0.connections_open[self.kind as usize].fetch_sub(1, Relaxed);
+        let [open, _] = (self.places)(&self.meters.0);
+        open[self.kind as usize].fetch_sub(1, Relaxed);
     }
 }

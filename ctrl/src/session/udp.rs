@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::Shared;
 use super::dial::hang_up;
-use crate::meters::{ConnectionMeter, Kind, Meters};
+use crate::meters::{Kind, Meters, OpenMeter};
 
 /// Sources at once; the one that was quiet longest makes room.
 pub(crate) const FLOWS_MAX: usize = 256;
@@ -162,7 +162,7 @@ struct Answers {
     begin: Instant,
     idle: Duration,
     answers: mpsc::Sender<Bytes>,
-    _open: ConnectionMeter,
+    _open: OpenMeter,
 }
 
 impl Answers {

@@ -4,7 +4,7 @@
 //! service and the pod are at fault: `pod_outage`, `pod_life`, and the sidecar's
 //! own tests.
 
-use osmo_tests::fault_server::{ACCESS_KEY, Call, REGION, SECRET_KEY, Step};
+use osmo_tests::fault_server::{Call, Step};
 
 use crate::pod::{Pod, code};
 
@@ -60,10 +60,7 @@ async fn an_output_that_the_store_does_not_take_is_12() {
 #[tokio::test]
 async fn a_check_of_a_store_that_is_not_there_is_13() {
     let away = |pod: &Pod| {
-        let config = format!(
-            "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
-             region: {REGION}, override_url: 'http://127.0.0.1:1', addressing_style: path}}}}}}"
-        );
+        let config = pod.store.config(Some("http://127.0.0.1:1"));
         std::fs::write(pod.path("config.yaml"), config).unwrap();
     };
     let args = ["-inputs", "url:0,s3://bkt/in,"];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use osmo_controller::service::{LocalService, ServiceConfig, ServiceEvent, TaskIdentity, TaskKey};
 use osmo_protocol::events::{SidecarEvent, Summary};
-use osmo_tests::fault_server::{ACCESS_KEY, Call, FaultServer, REGION, SECRET_KEY};
+use osmo_tests::fault_server::{Call, FaultServer};
 use osmo_tests::program::Programs;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -53,11 +53,7 @@ impl Pod {
             std::fs::create_dir(pod.path(folder)).unwrap();
         }
         std::fs::write(pod.path("socket/handoff"), "0123456789abcdef").unwrap();
-        let config = format!(
-            "auth: {{data: {{s3://bkt: {{access_key_id: {ACCESS_KEY}, access_key: {SECRET_KEY}, \
-             region: {REGION}, override_url: '{}', addressing_style: path}}}}}}",
-            pod.store.url()
-        );
+        let config = pod.store.config(Some(&pod.store.url()));
         std::fs::write(pod.path("config.yaml"), config).unwrap();
         std::fs::write(pod.path("token"), token).unwrap();
         pod
