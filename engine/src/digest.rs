@@ -12,9 +12,11 @@
 
 mod combined;
 mod expected;
+mod kept;
 
 pub use combined::Combined;
 pub use expected::{Checked, Expected, Md5Sum, Running, Sum, Unverifiable, md5_of};
+pub use kept::{KeptSum, kind};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -126,6 +128,20 @@ impl Digest {
     pub fn value(&self) -> u64 {
         self.crc.finalize()
     }
+
+    /// Value and length.
+    pub fn crc(&self) -> Crc {
+        Crc { value: self.value(), bytes: self.bytes }
+    }
+}
+
+/// A checksum of so many bytes, complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crc {
+    /// Its value.
+    pub value: u64,
+    /// Of how many bytes.
+    pub bytes: u64,
 }
 
 #[cfg(test)]

@@ -11,24 +11,24 @@
 //! ```
 //!
 //! *Visible* and *durable* are two things. Visible is one rename per file.
-//! Durable is one commit per group of files, and today the group is the job:
-//! a single `syncfs(2)` before the job reports success, instead of a sync per
-//! file. A journal that records groups while the job runs, so that a killed
-//! job resumes within an object, has its place in [`PartialFolder`]; until
-//! then an unfinished object starts anew.
+//! Durable is one commit per group of files: what came within some seconds, and
+//! at the end the rest, by a `syncfs(2)` each, instead of a sync per file. The
+//! [`journal`] records what is there, so that the same job goes on where a
+//! killed one stopped.
 //!
 //! Invariants: a name in the destination is only ever made by a rename of a
 //! complete file; no symbolic link inside the destination is followed; a
-//! partial file is unlinked by its drop, so that neither an error nor a
-//! cancellation leaves one behind; leftovers of a killed process are removed
-//! by the next job that finds nobody else at work.
+//! partial file is unlinked by its drop, unless the journal knows parts of it;
+//! leftovers of a killed process that no journal knows are removed by the next
+//! job that finds nobody else at work.
 
 mod group;
+pub mod journal;
 mod partial;
 mod tree;
 
 pub use group::commit;
-pub use partial::{PartialFile, PartialFolder, PartialNames};
+pub use partial::{PartialFile, PartialFolder, PartialNames, look, look_at};
 pub use tree::Tree;
 
 use std::ffi::CString;

@@ -16,6 +16,9 @@
 //! may reach the partial file before its object is proven, but never a name
 //! that the user sees.
 //!
+//! What is written is recorded (`landing`, [`crate::disk::journal`]), so that
+//! the same job goes on where a killed one stopped, at the level of a part.
+//!
 //! It is not a sync: nothing is deleted, and modes and times are not kept.
 //!
 //! Invariants: every request names the entity tag that was planned
@@ -24,9 +27,11 @@
 //! its size. Limits: [`PART_BYTES`], [`LANES_MAX`].
 
 pub mod fetch;
+mod landing;
 mod object;
 pub mod plan;
 pub mod publish;
+mod recorded;
 mod renew;
 mod resume;
 pub mod verify;
@@ -37,6 +42,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::digest::Checked;
+use crate::disk::journal::Journal;
 use crate::disk::{PartialFolder, PartialNames, Tree, fault};
 use crate::error::Result;
 use crate::flow::SharedPace;
@@ -58,6 +64,8 @@ pub struct Brief {
     pub contact: Contact,
     /// The destination.
     pub folder: PartialFolder,
+    /// What this job has done so far, where that is recorded.
+    pub journal: Option<Arc<Journal>>,
     /// Whether equal files are left alone.
     pub resume: bool,
     /// What happens to a file that is already there.
@@ -84,6 +92,7 @@ pub struct Downloads {
     site: Site,
     tree: Tree,
     names: PartialNames,
+    journal: Option<Arc<Journal>>,
     resume: bool,
     if_exists: IfExists,
     on_change: OnChange,
@@ -109,6 +118,7 @@ impl Downloads {
             site,
             tree,
             names,
+            journal: brief.journal.clone(),
             resume: brief.resume,
             if_exists: brief.if_exists,
             on_change: brief.on_change,

@@ -76,6 +76,16 @@ pub enum RetryClass {
     Fatal,
 }
 
+impl RetryClass {
+    /// Whether what arrived before such a failure may be gone on with.
+    pub fn leaves_bytes_good(self) -> bool {
+        match self {
+            Self::Retry | Self::Throttle | Self::Auth | Self::Budget | Self::Cancelled => true,
+            Self::Changed | Self::Corrupt | Self::Checksum | Self::Fatal => false,
+        }
+    }
+}
+
 impl ErrorKind {
     /// The class of a failure of this kind, unless the failure itself says
     /// otherwise ([`Error::class`]).

@@ -79,6 +79,16 @@ pub enum OnChange {
     Restart,
 }
 
+/// Whether a job that is killed can be gone on with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Journaling {
+    /// Progress is recorded, beside the unfinished files.
+    #[default]
+    Kept,
+    /// It is not, and nothing that was recorded is looked at.
+    Without,
+}
+
 /// What the store is told beside the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -190,6 +200,8 @@ pub struct DownloadJob {
     pub select: Select,
     /// Skip files that are already there with the same content.
     pub resume: bool,
+    /// Whether progress is recorded, and an earlier run's gone on with.
+    pub journal: Journaling,
     /// What happens to a target that is already there.
     pub if_exists: IfExists,
     /// What happens to an object that changes meanwhile.

@@ -52,6 +52,6 @@ pub use config::{EngineConfig, IoChoice};
 pub use engine::{Engine, JobHandle};
 pub use error::{Error, ErrorKind, Result, RetryClass};
 pub use job::{CheckJob, DeleteJob, DownloadJob, Job, ListJob, ListedObject, UploadJob};
-pub use job::{Ledger, LocalFile, UploadOrder};
+pub use job::{Journaling, Ledger, LocalFile, UploadOrder};
 pub use report::{FileFailure, IoReport, JobEvent, Progress, Report, Usage, Verification};
 pub use waits::{Backoff, Patience, RetryPolicy, Waits};

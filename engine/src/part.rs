@@ -33,6 +33,16 @@ impl Cut {
         Self { bytes, part_bytes }
     }
 
+    /// The whole.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of each part but the last.
+    pub fn part_bytes(self) -> u64 {
+        self.part_bytes
+    }
+
     /// How many parts; an empty object is one empty part.
     pub fn parts(self) -> u32 {
         u32::try_from(self.bytes.div_ceil(self.part_bytes)).unwrap_or(u32::MAX).max(1)

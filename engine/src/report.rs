@@ -87,8 +87,11 @@ pub struct Report {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes that an earlier run of the same job, which did not come to its end,
+    /// had fetched already; they were not fetched again.
+    pub bytes_resumed: u64,
     /// Files that were already there and stayed (`--resume`, `--if-exists
-    /// skip`).
+    /// skip`, or published by an earlier run of the same job).
     pub files_skipped: u64,
     /// Objects that were removed.
     pub files_deleted: u64,

@@ -30,6 +30,7 @@ pub struct Tally {
     bytes_total: AtomicU64,
     bytes_done: AtomicU64,
     bytes_visible: AtomicU64,
+    bytes_resumed: AtomicU64,
     retries: AtomicU64,
     failures: Mutex<Failures>,
     verified: Mutex<Verification>,
@@ -66,6 +67,7 @@ impl Tally {
             bytes_total: AtomicU64::new(0),
             bytes_done: AtomicU64::new(0),
             bytes_visible: AtomicU64::new(0),
+            bytes_resumed: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             failures: Mutex::default(),
             verified: Mutex::default(),
@@ -89,6 +91,11 @@ impl Tally {
     /// Some bytes were written or acknowledged.
     pub fn moved(&self, bytes: u64) {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that an earlier run of the job had fetched already.
+    pub fn resumed(&self, bytes: u64) {
+        self.bytes_resumed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// A planned file has another size by now.
@@ -262,6 +269,7 @@ impl Tally {
                 .load(Ordering::Relaxed)
                 .saturating_sub(files_skipped + files_deleted + files_planned),
             bytes: self.bytes_visible.load(Ordering::Relaxed),
+            bytes_resumed: self.bytes_resumed.load(Ordering::Relaxed),
             files_skipped,
             files_deleted,
             files_planned,

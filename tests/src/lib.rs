@@ -19,10 +19,11 @@ pub mod wire;
 /// to use; where the kernel refuses io_uring, its half is skipped out loud.
 #[macro_export]
 macro_rules! under_both_drivers {
-    ($($test:ident),+ $(,)?) => {
+    ($($(#[$attribute:meta])* $test:ident),+ $(,)?) => {
         mod uring {
             $(
                 #[test]
+                $(#[$attribute])*
                 fn $test() {
                     if $crate::uring_works() {
                         super::$test("uring");
@@ -35,6 +36,7 @@ macro_rules! under_both_drivers {
         mod epoll {
             $(
                 #[test]
+                $(#[$attribute])*
                 fn $test() {
                     super::$test("epoll");
                 }

@@ -42,6 +42,7 @@ mod route;
 mod schedule;
 mod serve;
 mod sink;
+mod watch;
 
 pub use catalog::{Catalog, Dataset};
 pub use content::{Content, PAGE_BYTES, Window};
@@ -49,3 +50,4 @@ pub use pace::{Allowance, Pace};
 pub use profile::{Latency, Limit, Profile};
 pub use schedule::Schedule;
 pub use serve::{BUCKET, Model, ModelServer};
+pub use watch::{Asked, Watch};

@@ -71,6 +71,10 @@ pub(crate) struct Download {
     /// Leave files alone that are already there with the same content
     #[arg(short, long)]
     pub(crate) resume: bool,
+    /// Record no progress, and look at none that was recorded: a download that is
+    /// killed begins anew
+    #[arg(long)]
+    pub(crate) no_journal: bool,
     /// What happens to an object that changes while it is downloaded
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Change::Error)]
     pub(crate) on_change: Change,

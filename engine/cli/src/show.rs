@@ -21,6 +21,10 @@ pub(crate) fn summary(verb: &str, report: &Report) -> String {
     if verified > 0 {
         line.push_str(&format!("; {verified} verified"));
     }
+    if report.bytes_resumed > 0 {
+        let resumed = bytes(report.bytes_resumed);
+        line.push_str(&format!("; {resumed} of an earlier run gone on with"));
+    }
     let counts = [
         (report.verification.unverifiable, "without a checksum in the store"),
         (report.files_skipped, "already there"),

@@ -2,7 +2,7 @@
 
 use md5::{Digest as _, Md5};
 
-use crate::digest::{Algorithm, Declared, Digest};
+use crate::digest::{Algorithm, Crc, Declared, Digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::Verdict;
 
@@ -196,7 +196,7 @@ impl Running {
     /// The end of the range.
     pub fn finish(self) -> Sum {
         match self {
-            Self::Crc(digest) => Sum::Crc(digest),
+            Self::Crc(digest) => Sum::Crc(digest.crc()),
             Self::Md5(mut md5s) => {
                 md5s.turn();
                 Sum::Md5(md5s.sums)
@@ -206,10 +206,10 @@ impl Running {
 }
 
 /// The digest of a range.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sum {
     /// A CRC and its length.
-    Crc(Box<Digest>),
+    Crc(Crc),
     /// MD5s of its parts, in order.
     Md5(Vec<Md5Sum>),
 }
@@ -218,7 +218,7 @@ impl Sum {
     /// Whether this, of a whole object, is what was expected.
     pub fn is(&self, expected: Expected) -> bool {
         match (self, expected) {
-            (Self::Crc(digest), Expected::Crc(declared)) => digest.value() == declared.value,
+            (Self::Crc(crc), Expected::Crc(declared)) => crc.value == declared.value,
             (Self::Md5(sums), Expected::Md5(sum)) => *sums == [sum],
             (Self::Md5(sums), Expected::Md5OfParts { sum, .. }) => md5_of(sums) == sum,
             _ => false,

@@ -1,16 +1,18 @@
 //! The folder of unfinished files, and one such file.
 
 use std::cell::Cell;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::clock::Chance;
 use crate::disk::fault;
+use crate::disk::journal::{self, Journal, KEPT_FOR, Look, Name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::PARTIAL_FOLDER;
 use crate::ring::{Fd, Ring};
@@ -103,6 +105,18 @@ impl PartialFolder {
         let stem = format!("{:016x}-{shard}", self.run);
         Ok(PartialNames { fd: Rc::new(fd), stem, next: Cell::new(0) })
     }
+
+    /// The journal of the job `job` in this destination; `None` where another
+    /// process has it. Blocks.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn journal(&self, job: &Name) -> Result<Option<Journal>> {
+        let fd = self.fd.try_clone();
+        let fd = fd.map_err(|error| fault("share the folder", PARTIAL_FOLDER, error))?;
+        let run = u32::try_from(self.run >> 32).unwrap_or_default();
+        Journal::open(fd, job, run)
+    }
 }
 
 impl Drop for PartialFolder {
@@ -118,9 +132,21 @@ impl Drop for PartialFolder {
 fn remove_leftovers(fd: &OwnedFd) {
     let Ok(entries) = Dir::read_from(fd) else { return };
     for entry in entries.flatten() {
-        if entry.file_name() != c"." && entry.file_name() != c".." {
-            let _ = rustix::fs::unlinkat(fd, entry.file_name(), AtFlags::empty());
+        let name = entry.file_name();
+        if name == c"." || name == c".." || (journal::is_journal(name) && is_recent(fd, name)) {
+            continue;
         }
+        let _ = rustix::fs::unlinkat(fd, name, AtFlags::empty());
+    }
+}
+
+/// Whether its job may still come back for it.
+fn is_recent(fd: &OwnedFd, name: &CStr) -> bool {
+    let Ok(stat) = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) else { return true };
+    let modified = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or_default());
+    match SystemTime::now().duration_since(UNIX_EPOCH + modified) {
+        Ok(age) => age < KEPT_FOR,
+        Err(_) => true,
     }
 }
 
@@ -132,13 +158,28 @@ pub struct PartialNames {
     next: Cell<u64>,
 }
 
-/// A file that nobody sees yet; unlinked when dropped.
+impl PartialNames {
+    /// The folder.
+    pub fn folder(&self) -> &Fd {
+        &self.fd
+    }
+}
+
+/// What becomes of a partial file when it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Unlinked,
+    Kept,
+    Renamed,
+}
+
+/// A file that nobody sees yet; unlinked when dropped, unless it is kept.
 #[derive(Debug)]
 pub struct PartialFile {
     folder: Fd,
     name: CString,
     fd: Fd,
-    renamed: bool,
+    end: End,
 }
 
 impl PartialFile {
@@ -150,21 +191,56 @@ impl PartialFile {
     pub async fn create(ring: &Ring, names: &PartialNames, bytes: u64) -> Result<Self> {
         let number = names.next.get();
         names.next.set(number + 1);
-        let shown = format!("{PARTIAL_FOLDER}/{}-{number}", names.stem);
         let name = super::c_path(&format!("{}-{number}", names.stem))?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
+        Self::create_as(ring, &names.fd, name, bytes).await
+    }
+
+    /// The same, under a name that another process will find again; a file that
+    /// has it goes.
+    ///
+    /// # Errors
+    /// `DiskFull` when it does not fit.
+    pub async fn replace(ring: &Ring, folder: &Fd, name: CString, bytes: u64) -> Result<Self> {
+        let _ = rustix::fs::unlinkat(&**folder, &name, AtFlags::empty());
+        Self::create_as(ring, folder, name, bytes).await
+    }
+
+    async fn create_as(ring: &Ring, folder: &Fd, name: CString, bytes: u64) -> Result<Self> {
+        let shown = format!("{PARTIAL_FOLDER}/{}", name.to_string_lossy());
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
         // A plain call: cheaper than through the ring, and it cannot happen
         // after a cancellation, when nobody would unlink the file.
         let mode = Mode::from_raw_mode(0o644);
-        let opened = rustix::fs::openat(&*names.fd, &name, flags | OFlags::CLOEXEC, mode);
+        let opened = rustix::fs::openat(&**folder, &name, flags | OFlags::CLOEXEC, mode);
         let fd = Rc::new(opened.map_err(|errno| fault("create", &shown, errno.into()))?);
-        let file = Self { folder: Rc::clone(&names.fd), name, fd, renamed: false };
+        let file = Self { folder: Rc::clone(folder), name, fd, end: End::Unlinked };
         if bytes > 0 {
             let reserved = ring.allocate(&file.fd, bytes).await;
             reserved
                 .map_err(|error| fault(&format!("reserve {bytes} bytes for"), &shown, error))?;
         }
         Ok(file)
+    }
+
+    /// The file `name` that an earlier process kept, if it is one of `bytes`
+    /// bytes.
+    pub fn reopen(folder: &Fd, name: CString, bytes: u64) -> Option<Self> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&**folder, &name, flags, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        let is_ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && u64::try_from(stat.st_size) == Ok(bytes);
+        is_ours.then(|| Self {
+            folder: Rc::clone(folder),
+            name,
+            fd: Rc::new(fd),
+            end: End::Unlinked,
+        })
+    }
+
+    /// Leaves it for another process.
+    pub fn keep(&mut self) {
+        self.end = End::Kept;
     }
 
     /// The open file.
@@ -186,12 +262,12 @@ impl PartialFile {
             ),
             _ => fault("publish", name, error),
         })?;
-        self.renamed = true;
+        self.end = End::Renamed;
         Ok(())
     }
 
     /// Renames it to `name` in `folder` unless that name is taken; whether it
-    /// was free. Where the file system cannot say so in one step, the name is
+    /// was free. It goes where it was not. Where the file system cannot say so in one step, the name is
     /// looked for first.
     ///
     /// # Errors
@@ -202,9 +278,13 @@ impl PartialFile {
         let renamed = rustix::fs::renameat_with(&*self.folder, &self.name, &**folder, &to, flags);
         match renamed {
             Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(false),
+            Err(Errno::EXIST) => {
+                self.end = End::Unlinked;
+                return Ok(false);
+            }
             Err(Errno::INVAL | Errno::NOSYS) => {
                 if rustix::fs::statat(&**folder, &to, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                    self.end = End::Unlinked;
                     return Ok(false);
                 }
                 rustix::fs::renameat(&*self.folder, &self.name, &**folder, &to)
@@ -212,15 +292,33 @@ impl PartialFile {
             }
             Err(errno) => return Err(fault("publish", name, errno.into())),
         }
-        self.renamed = true;
+        self.end = End::Renamed;
         Ok(true)
     }
 }
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if !self.renamed {
+        if self.end == End::Unlinked {
             let _ = rustix::fs::unlinkat(&*self.folder, &self.name, AtFlags::empty());
         }
+    }
+}
+
+/// How the open file looks, which a rename does not change.
+///
+/// # Errors
+/// The disk's own.
+pub fn look_at(fd: &Fd) -> Result<Look> {
+    let stat = rustix::fs::fstat(&**fd);
+    stat.map(|stat| look(&stat)).map_err(|errno| fault("look at", PARTIAL_FOLDER, errno.into()))
+}
+
+/// How a file of that `stat` looks.
+pub fn look(stat: &Stat) -> Look {
+    Look {
+        inode: stat.st_ino,
+        bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+        modified: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default()),
     }
 }

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::digest::{Checked, Expected, Md5Sum, Unverifiable};
-use crate::disk::PartialFile;
+use crate::disk::look_at;
 use crate::download::fetch::Fetch;
-use crate::download::verify::{ObjectCheck, PartCheck, PartProof};
+use crate::download::landing::{Held, PartRecord};
+use crate::download::verify::{ObjectCheck, PartCheck, PartProof, Proof};
 use crate::download::{Downloads, LANES_MAX, Landed, plan, publish, renew, resume, write};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::Retry;
@@ -29,6 +30,10 @@ impl Downloads {
     pub(super) async fn object(&self, object: &Object) -> Result<Landed> {
         // Before any byte moves: a name in the way is known now.
         let folder = self.tree.folder(publish::parent(&object.path)).await?;
+        if self.is_done(&folder, object).await? {
+            self.site.tally.resumed(object.bytes);
+            return Ok(Landed::Skipped);
+        }
         if self.resume && resume::holds(&self.site.ring, &folder, object).await? {
             return Ok(Landed::Skipped);
         }
@@ -84,32 +89,51 @@ impl Downloads {
         moved: &Rc<Cell<u64>>,
         seen: &Cell<Option<Md5Sum>>,
     ) -> Result<Landed> {
-        let ring = &self.site.ring;
         let is_small = plan::cut(object.bytes).parts() == 1;
         let expected = if is_small { None } else { Some(self.expected(object)) };
         if let Some(Expected::Nothing(why)) = expected {
             self.accepts(Checked::Not(why))?;
         }
-        let file = PartialFile::create(ring, &self.names, object.bytes).await?;
+        let cut = expected
+            .map_or_else(|| plan::cut(object.bytes), |e| plan::cut_towards(object.bytes, e));
+        let what = expected.unwrap_or(Expected::Nothing(Unverifiable::NoChecksum));
+        let mut check = ObjectCheck::new(object.bytes, what);
+        let (mut landing, held) = self.land(object, (cut, what), &mut check).await?;
         let parts = Rc::new(Parts {
             site: self.site.clone(),
             object: object.clone(),
-            file: Rc::clone(file.fd()),
-            cut: expected
-                .map_or_else(|| plan::cut(object.bytes), |e| plan::cut_towards(object.bytes, e)),
+            file: Rc::clone(landing.fd()),
+            cut,
+            held,
+            record: landing.record(),
             tags_lie: self.tags_lie.get(),
             moved: Rc::clone(moved),
         });
-        let check = match expected {
-            None => parts.single().await?,
-            Some(expected) => Parts::many(&parts, expected).await?,
+        parts.resumed(check.covered());
+        let fetched = match expected {
+            None => parts.single().await,
+            Some(expected) => Parts::many(&parts, expected, check).await,
         };
+        let proven = fetched.and_then(|check| self.prove(check, seen));
+        let proof = proven.inspect_err(|error| {
+            if !error.class().leaves_bytes_good() {
+                landing.spoil();
+            }
+        })?;
+        if let Some((journal, name)) = self.recorded(object) {
+            journal.done(name, look_at(landing.fd())?);
+        }
+        let to = (&self.site.ring, &self.tree);
+        landing.publish(to, &object.path, &proof, self.if_exists).await
+    }
+
+    fn prove(&self, check: ObjectCheck, seen: &Cell<Option<Md5Sum>>) -> Result<Proof> {
         let proof = check.prove(seen)?;
         self.accepts(proof.checked())?;
         if proof.checked() == Checked::Not(Unverifiable::EntityTag) {
             self.tags_lie.set(true);
         }
-        publish::publish(ring, &self.tree, file, &object.path, &proof, self.if_exists).await
+        Ok(proof)
     }
 
     /// What a large object is expected to be; its checksums are known before any
@@ -159,6 +183,10 @@ struct Parts {
     object: Object,
     file: Fd,
     cut: Cut,
+    /// Parts that are there already.
+    held: Held,
+    /// Where parts are recorded.
+    record: Option<Rc<PartRecord>>,
     tags_lie: bool,
     moved: Rc<Cell<u64>>,
 }
@@ -176,8 +204,8 @@ impl Parts {
     }
 
     /// Ranges, some lanes at a time; the first failure ends all lanes.
-    async fn many(parts: &Rc<Self>, expected: Expected) -> Result<ObjectCheck> {
-        let check = Rc::new(RefCell::new(ObjectCheck::new(parts.object.bytes, expected)));
+    async fn many(parts: &Rc<Self>, expected: Expected, check: ObjectCheck) -> Result<ObjectCheck> {
+        let check = Rc::new(RefCell::new(check));
         let next = Rc::new(Cell::new(1));
         let failed = Rc::new(Cell::new(false));
         let lanes: Vec<_> = (0..parts.cut.parts().min(LANES_MAX))
@@ -213,9 +241,29 @@ impl Parts {
                 return Ok(());
             };
             next.set(number + 1);
-            let proof = self.part(part, &mut Some(expected)).await?;
+            if self.held.is_sure(number) {
+                continue;
+            }
+            let ring = &self.site.ring;
+            let proof = match self.held.look(ring, &self.file, part, expected).await {
+                Some(proof) => {
+                    self.resumed(part.range.len());
+                    proof
+                }
+                None => self.part(part, &mut Some(expected)).await?,
+            };
+            if let Some(record) = &self.record {
+                record.part(number, &proof);
+            }
             check.borrow_mut().add(&proof);
         }
+    }
+
+    /// Bytes that an earlier run has written.
+    fn resumed(&self, bytes: u64) {
+        self.moved.set(self.moved.get() + bytes);
+        self.site.tally.moved(bytes);
+        self.site.tally.resumed(bytes);
     }
 
     /// One part through all of its attempts, each of which goes on at the byte

@@ -85,6 +85,18 @@ pub struct PartProof {
     sum: Option<Sum>,
 }
 
+impl PartProof {
+    /// What the journal says of a part that an earlier run has checked.
+    pub(super) fn kept(range: Range, sum: Option<Sum>) -> Self {
+        Self { range, sum }
+    }
+
+    /// The part's digest.
+    pub(super) fn sum(&self) -> Option<&Sum> {
+        self.sum.as_ref()
+    }
+}
+
 /// The whole object's check: parts arrive in any order.
 #[derive(Debug)]
 pub struct ObjectCheck {
@@ -123,12 +135,17 @@ impl ObjectCheck {
         Self { bytes, covered: 0, against }
     }
 
+    /// Bytes of the parts so far.
+    pub fn covered(&self) -> u64 {
+        self.covered
+    }
+
     /// A part is complete.
     pub fn add(&mut self, part: &PartProof) {
         self.covered += part.range.len();
         match (&mut self.against, &part.sum) {
-            (Against::Crc(_, combined), Some(Sum::Crc(digest))) => {
-                combined.add(part.range, digest);
+            (Against::Crc(_, combined), Some(Sum::Crc(crc))) => {
+                combined.add(part.range, *crc);
             }
             (Against::Md5 { part_bytes, sums, .. }, Some(Sum::Md5(found))) => {
                 let first = usize::try_from(part.range.start / *part_bytes).unwrap_or(usize::MAX);

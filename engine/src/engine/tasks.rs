@@ -6,6 +6,7 @@
 //! than a few pages of names.
 
 mod check;
+mod commits;
 mod delete;
 mod download;
 mod list;

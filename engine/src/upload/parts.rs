@@ -118,7 +118,7 @@ impl Done {
             let sentence = "the store acknowledged a part without an entity tag";
             return Err(Error::new(ErrorKind::Protocol, sentence));
         };
-        self.combined.borrow_mut().add(sent.range, &sent.digest);
+        self.combined.borrow_mut().add(sent.range, sent.digest.crc());
         let before = self.confirmed.get().unwrap_or(sent.confirmed);
         self.confirmed.set(Some(before.filter(|name| sent.confirmed == Some(name))));
         let number = i32::try_from(part.number).map_err(|_| no_plan())?;

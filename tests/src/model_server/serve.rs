@@ -24,6 +24,7 @@ use super::request::Inbound;
 use super::route;
 use super::schedule::Schedule;
 use super::sink::Sink;
+use super::watch::Watch;
 
 /// The one bucket there is.
 pub const BUCKET: &str = "bench";
@@ -44,6 +45,7 @@ pub struct Model {
     pub(super) sink: Sink,
     /// CRC64NVME of large generated objects.
     pub(super) checksums: HashMap<u64, String>,
+    watch: Option<Arc<Watch>>,
 }
 
 impl Model {
@@ -62,7 +64,13 @@ impl Model {
             window: content.window(),
             sink: Sink::default(),
             checksums: HashMap::new(),
+            watch: None,
         }
+    }
+
+    /// Tells `watch` what object bytes are asked for and sent.
+    pub fn watched(self, watch: Arc<Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// Serves until `stop` is notified.
@@ -126,16 +134,17 @@ type Shared = Rc<RefCell<Model>>;
 async fn accept(model: Shared, listener: TcpListener) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let started = Instant::now();
-    loop {
+    for number in 0.. {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
         let (stream, _) = listener.accept().await?;
         let model = Rc::clone(&model);
         tokio::task::spawn_local(async move {
             // A client that leaves early is the client's affair.
-            let _ = Talk::new(model, stream, started).run().await;
+            let _ = Talk::new(model, stream, started, number).run().await;
             drop(place);
         });
     }
+    Ok(())
 }
 
 /// One connection.
@@ -145,14 +154,17 @@ struct Talk {
     started: Instant,
     profile: Profile,
     pace: Option<Pace>,
+    number: u64,
+    watch: Option<Arc<Watch>>,
 }
 
 impl Talk {
-    fn new(model: Shared, stream: TcpStream, started: Instant) -> Self {
+    fn new(model: Shared, stream: TcpStream, started: Instant, number: u64) -> Self {
         let _ = stream.set_nodelay(true);
         let profile = model.borrow().profile;
         let pace = profile.connection_bytes_per_s.map(Pace::new);
-        Self { model, inbound: Inbound::new(stream), started, profile, pace }
+        let watch = model.borrow().watch.clone();
+        Self { model, inbound: Inbound::new(stream), started, profile, pace, number, watch }
     }
 
     async fn run(mut self) -> io::Result<()> {
@@ -197,6 +209,9 @@ impl Talk {
             Body::Text(text) => self.inbound.send((head + text).as_bytes()).await,
             Body::Absent(_) => self.inbound.send(head.as_bytes()).await,
             Body::Generated { object, offset, bytes } => {
+                if let Some(watch) = &self.watch {
+                    watch.asked(self.number, *object, *offset..offset + bytes);
+                }
                 let ahead = self.begin(head, *object, *offset, *bytes).await?;
                 self.generate(*object, offset + ahead, bytes - ahead).await
             }
@@ -235,6 +250,9 @@ impl Talk {
             }
             offset += sent as u64;
             left -= sent as u64;
+            if let Some(watch) = &self.watch {
+                watch.sent(sent as u64);
+            }
             if paced {
                 self.carry(sent as u64).await;
             } else {

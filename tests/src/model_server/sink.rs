@@ -102,7 +102,7 @@ impl Sink {
         let mut whole = Combined::new(Algorithm::Crc64Nvme, bytes);
         let mut at = 0;
         for digest in upload.parts.values() {
-            whole.add(Range::new(at, at + digest.bytes())?, digest);
+            whole.add(Range::new(at, at + digest.bytes())?, digest.crc());
             at += digest.bytes();
         }
         let crc64nvme = Algorithm::Crc64Nvme.encode(whole.value()?);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use osmo_engine::job::{IfExists, Select, StoreOptions};
 use osmo_engine::report::JobEvent;
-use osmo_engine::{DownloadJob, Error, ErrorKind, Job, JobHandle, Report, UploadJob};
+use osmo_engine::{DownloadJob, Error, ErrorKind, Job, JobHandle, Journaling, Report, UploadJob};
 
 use super::rehearsal::Rehearsal;
 use crate::benchmark::{self, Direction};
@@ -29,7 +29,7 @@ pub(super) enum News {
 }
 
 pub(super) fn download(flags: Download) -> Result<(), Error> {
-    let Download { remote, local, resume, on_change, transfer, common } = flags;
+    let Download { remote, local, resume, no_journal, on_change, transfer, common } = flags;
     let engine = super::start(&common)?;
     let (tell, news) = sync_channel(EVENTS_MAX);
     let (conduct, select) = Conduct::of(transfer);
@@ -38,6 +38,7 @@ pub(super) fn download(flags: Download) -> Result<(), Error> {
         local,
         select,
         resume,
+        journal: if no_journal { Journaling::Without } else { Journaling::Kept },
         if_exists: conduct.if_exists,
         on_change: on_change.into(),
         require_verified: conduct.require_verified,

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::{Given, blocking, settle, unless};
+use super::{Given, blocking, commits, settle, unless};
 use crate::clock::Chance;
 use crate::desk::Desk;
-use crate::disk::{PartialFolder, commit};
+use crate::disk::PartialFolder;
+use crate::disk::journal::{Journal, Name, name_of};
 use crate::download;
 use crate::engine::order::Orders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::SharedPace;
-use crate::job::{DownloadJob, IfExists};
+use crate::job::{DownloadJob, IfExists, Journaling};
 use crate::object::Object;
 use crate::path::Filter;
 use crate::report::Action;
@@ -40,29 +41,59 @@ pub(in crate::engine) async fn download(
     let folder = blocking(move || PartialFolder::open(&local, &mut Chance::from_clock())).await?;
     let opened = given.open(job.access.as_ref(), &uri, &job.store, (tally, cancel)).await?;
     let (desk, contact) = opened;
+    let name = name_of(&[contact.endpoint.url().as_bytes(), job.remote.as_bytes()]);
+    let (folder, journal) = recorded(folder, name, job.journal, tally).await?;
     let brief = Arc::new(download::Brief {
         contact,
         folder,
+        journal,
         resume: job.resume,
         if_exists: job.if_exists,
         on_change: job.on_change,
         require_verified: job.require_verified,
         pace: job.limit_bytes_per_s.map(SharedPace::new).map(Arc::new),
     });
-    let mut asking = JoinSet::new();
-    let remote = (job.remote.as_str(), uri.prefix());
-    let plan = plan_downloads(&desk, remote, &filter, (&brief, orders), &mut asking);
-    let planned = unless(cancel, tally, plan).await;
-    // A question that was dropped half-way is gone only now; it held the
-    // partial folder, and might have sent an order.
-    asking.shutdown().await;
-    tally.plan_ended();
-    settle(orders, cancel).await;
-    planned?;
-    if tally.progress().files_done > 0 {
-        blocking(move || commit(brief.folder.dest(), brief.folder.dest_path())).await?;
+    let over = Notify::new();
+    let moved = async {
+        let mut asking = JoinSet::new();
+        let remote = (job.remote.as_str(), uri.prefix());
+        let plan = plan_downloads(&desk, remote, &filter, (&brief, orders), &mut asking);
+        let planned = unless(cancel, tally, plan).await;
+        // A question that was dropped half-way is gone only now; it held the
+        // partial folder, and might have sent an order.
+        asking.shutdown().await;
+        tally.plan_ended();
+        settle(orders, cancel).await;
+        over.notify_one();
+        planned
+    };
+    let (planned, committed) = tokio::join!(moved, commits::until(&over, &brief, tally));
+    commits::end(brief, tally, planned.and(committed)).await
+}
+
+/// The job's journal, if it has one; without, the job goes on and says so.
+async fn recorded(
+    folder: PartialFolder,
+    name: Name,
+    journaling: Journaling,
+    tally: &Tally,
+) -> Result<(PartialFolder, Option<Arc<Journal>>)> {
+    if journaling == Journaling::Without {
+        return Ok((folder, None));
     }
-    Ok(())
+    let (folder, opened) = blocking(move || {
+        let opened = folder.journal(&name);
+        Ok((folder, opened))
+    })
+    .await?;
+    match opened {
+        Ok(Some(journal)) => return Ok((folder, Some(Arc::new(journal)))),
+        Ok(None) => tally.note(
+            "the same download is under way in another process; this one records no progress",
+        ),
+        Err(error) => tally.note(format!("{error}; progress is not recorded")),
+    }
+    Ok((folder, None))
 }
 
 async fn plan_downloads(
