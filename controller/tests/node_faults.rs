@@ -259,6 +259,25 @@ fn a_library_that_hangs_at_its_start_is_left_alone() {
     });
 }
 
+/// `NVML_ERROR_UNKNOWN` twice, as while a driver is being replaced.
+#[test]
+fn gpus_that_could_not_be_counted_are_counted_again() {
+    let call = "nvmlDeviceGetCount_v2";
+    let node = with("h100x8", json!([{"call": call, "times": 2, "error": 999}]));
+    let mut first = None;
+    let counted = |report: &Value| {
+        first.get_or_insert_with(|| report.clone());
+        report["gpu"]["gpus"] != json!([])
+    };
+    let (report, _) = watch(&node, counted);
+    assert_eq!(report["gpu"]["gpus"].as_array().unwrap().len(), 8);
+    assert_eq!(notes(&report), [""; 0]);
+    let first = first.unwrap();
+    let note = notes(&first).concat();
+    assert!(note.starts_with("cannot count the GPUs: "), "{note}");
+    assert_eq!(first["gpu"]["driver"], report["gpu"]["driver"], "the driver answers");
+}
+
 #[test]
 fn without_library_or_driver_there_are_no_gpus_and_a_note() {
     let node = with("t4", json!([{"call": "nvmlInit_v2", "error": DRIVER_NOT_LOADED}]));
