@@ -120,6 +120,9 @@ fn a_storm_of_xids_is_counted_within_bounds() {
     assert_eq!((counts.len(), &counts["79"], &counts["100"]), (64, &json!(3000), &json!(2)));
     // 71 kinds, of which 64 are counted apart: twice 7.
     assert!(xid["others"].as_u64().unwrap() >= 13, "{xid}");
+    // All of it was a moment ago.
+    let lately = xid["counts_5min"].as_object().unwrap();
+    assert_eq!((lately.len(), &lately["79"], &lately["100"]), (64, &json!(3000), &json!(2)));
     assert_eq!(report["gpu"]["gpus"][0]["health"]["verdict"], "bad");
 }
 

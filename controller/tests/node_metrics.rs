@@ -58,7 +58,7 @@ fn parse(text: &str) -> (Families, Samples) {
         assert!(is_name(name) && !help.is_empty() && !help.contains('\\'), "{line}");
         let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
         assert!(["gauge", "counter"].contains(&kind), "{kind}");
-        let mut names = Vec::new();
+        let mut names = BTreeSet::new();
         let mut count = 0;
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
             let (series, value) = line.rsplit_once(' ').unwrap();
@@ -69,12 +69,12 @@ fn parse(text: &str) -> (Families, Samples) {
                 None => (series, BTreeMap::new()),
             };
             assert_eq!(found, name);
-            names = pairs.keys().cloned().collect();
+            names.extend(pairs.keys().cloned());
             assert!(samples.insert((name.to_owned(), pairs), value).is_none(), "{series} twice");
             count += 1;
         }
         assert!(count > 0, "{name} has no samples");
-        let family = (kind.to_owned(), help.to_owned(), names);
+        let family = (kind.to_owned(), help.to_owned(), names.into_iter().collect());
         assert!(families.insert(name.to_owned(), family).is_none(), "{name} twice");
     }
     (families, samples)
@@ -82,6 +82,15 @@ fn parse(text: &str) -> (Families, Samples) {
 
 fn page(profile: &Value, args: &[&str]) -> (Families, Samples) {
     parse(&Node::new(profile).text(&[&["--prometheus"], args].concat()))
+}
+
+/// A page that tells the last XID of a profile: the first may come before it.
+fn with_xid(node: &Node, args: &[&str], xid: &str) -> (Families, Samples) {
+    let tells = |(name, labels): &(String, BTreeMap<String, String>)| {
+        name == "osmo_gpu_xid_errors_total" && labels.get("xid").is_some_and(|told| told == xid)
+    };
+    let mut pages = (0..100).map(|_| parse(&node.text(args)));
+    pages.find(|(_, samples)| samples.keys().any(tells)).unwrap()
 }
 
 fn value(samples: &Samples, name: &str, wanted: &[(&str, &str)]) -> f64 {
@@ -164,6 +173,22 @@ fn what_is_not_known_is_not_zero() {
     }
 }
 
+/// As `DCGM_EXPORTER_XID_COUNT_WINDOW_SIZE`, whose default is 300000, has it.
+#[test]
+fn errors_of_the_last_minutes_have_dcgms_name() {
+    let mut told = profile("h100x8");
+    told["xids"] = json!([{"gpu": 2, "xid": 79, "count": 3}, {"gpu": 2, "xid": 48, "count": 1}]);
+    let (_, samples) = with_xid(&Node::new(&told), &["--prometheus", "--dcgm"], "48");
+    let name = "DCGM_EXP_XID_ERRORS_COUNT";
+    let of = |xid: &str| {
+        value(&samples, name, &[("gpu", "2"), ("xid", xid), ("window_size_in_ms", "300000")])
+    };
+    assert_eq!((of("79"), of("48")), (3.0, 1.0));
+    assert_eq!(value(&samples, name, &[("gpu", "3")]), 0.0);
+    let ours = [("gpu", "2"), ("xid", "79")];
+    assert_eq!(value(&samples, "osmo_gpu_xid_errors_5min", &ours), 3.0);
+}
+
 /// `increase()` needs the zero before the first error.
 #[test]
 fn errors_are_counted_from_nothing() {
@@ -201,10 +226,15 @@ fn without_gpus_the_node_is_told() {
     assert!(families.keys().all(|name| !name.starts_with("osmo_gpu_")));
 }
 
+/// Whether the keys below are values.
+fn is_a_map(path: &str) -> bool {
+    [".counts", ".counts_5min"].iter().any(|name| path.ends_with(name))
+}
+
 /// Fields of a JSON value by their path.
 fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
-        Value::Object(inner) if !path.ends_with("_fields") && !path.ends_with("counts") => {
+        Value::Object(inner) if !is_a_map(path) => {
             for (key, value) in inner {
                 fields(value, &format!("{path}.{key}"), found);
             }
@@ -250,7 +280,7 @@ fn the_page_is_up_to_date() {
     std::fs::write(node.path().join("proc/meminfo"), "MemTotal: 1 kB\nMemAvailable: 1 kB\n")
         .unwrap();
     let tree = ["--prometheus", "--dcgm", "--sysroot", node.path().to_str().unwrap()];
-    let mut families = parse(&node.text(&tree)).0;
+    let mut families = with_xid(&node, &tree, "79").0;
     // What only this machine's kernel tells.
     families.extend(parse(&node.text(&["--prometheus", "--dcgm"])).0);
     let mut metrics = "| name | shape | labels | |\n|---|---|---|---|\n".to_owned();

@@ -286,6 +286,8 @@ pub struct Xid {
     pub counts: BTreeMap<u64, u64>,
     /// Those beyond.
     pub others: u64,
+    /// Count by number in the last [`crate::XID_WINDOW`], to ten seconds.
+    pub counts_5min: BTreeMap<u64, u64>,
 }
 
 /// The link to the host.

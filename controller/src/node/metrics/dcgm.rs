@@ -1,10 +1,10 @@
 //! The GPUs' values under the names and units of DCGM's exporter, for
 //! dashboards that exist.
 
-use osmo_nvml::Gpu;
+use osmo_nvml::{Gpu, XID_WINDOW};
 
-use super::gpu::REASONS;
-use super::{Labels, Page, exact};
+use super::gpu::{REASONS, by_number};
+use super::{Labels, Page, Shape, exact};
 use crate::node::report::Report;
 
 fn mib(bytes: Option<u64>) -> Option<f64> {
@@ -81,4 +81,14 @@ pub(super) fn write(page: &mut Page, report: &Report) {
         let samples = report.gpu.gpus.iter().filter_map(of);
         page.family((metric.name, metric.shape, metric.help), samples);
     }
+    let window = XID_WINDOW.as_millis().to_string();
+    let xids = report.gpu.gpus.iter().filter(|gpu| gpu.xid.listening).flat_map(|gpu| {
+        let labels = labels(gpu).with("window_size_in_ms", &window);
+        let counts = &gpu.xid.counts_5min;
+        // As the exporter has it: without an error there is no number.
+        let none = counts.is_empty().then(|| (labels.clone(), 0.0));
+        none.into_iter().chain(by_number(&labels, counts))
+    });
+    let help = "XID errors of the last five minutes.";
+    page.family(("DCGM_EXP_XID_ERRORS_COUNT", Shape::Gauge, help), xids);
 }

@@ -1,5 +1,7 @@
 //! The GPUs' metrics under our names.
 
+use std::collections::BTreeMap;
+
 use osmo_nvml::{Gpu, Throttle, Verdict};
 
 use super::{Labels, Page, Shape, exact};
@@ -106,14 +108,21 @@ pub(super) fn write(page: &mut Page, report: &Report) {
     let help = "1 while the clocks are lowered for the reason.";
     page.family(("osmo_gpu_throttled", Shape::Gauge, help), throttled);
     let xids = gpus.iter().flat_map(|(labels, gpu)| {
-        let one =
-            |(xid, count): (&u64, &u64)| (labels.with("xid", &xid.to_string()), *count as f64);
         let others = (labels.with("xid", "other"), gpu.xid.others as f64);
         let others = gpu.xid.listening.then_some(others);
-        gpu.xid.counts.iter().map(one).chain(others).collect::<Vec<_>>()
+        by_number(labels, &gpu.xid.counts).into_iter().chain(others)
     });
+    let lately = gpus.iter().flat_map(|(labels, gpu)| by_number(labels, &gpu.xid.counts_5min));
+    let help = "XID errors of the last five minutes.";
+    page.family(("osmo_gpu_xid_errors_5min", Shape::Gauge, help), lately);
     let help = "XID errors since this program began to listen.";
     page.family(("osmo_gpu_xid_errors_total", Shape::Counter, help), xids);
+}
+
+/// XIDs apart.
+pub(super) fn by_number(labels: &Labels, counts: &BTreeMap<u64, u64>) -> Vec<(Labels, f64)> {
+    let one = |(xid, count): (&u64, &u64)| (labels.with("xid", &xid.to_string()), *count as f64);
+    counts.iter().map(one).collect()
 }
 
 /// Which GPU.
