@@ -305,8 +305,30 @@ fn the_page_is_up_to_date() {
         return;
     }
     for (name, text) in parts {
-        let page: BTreeSet<&str> = part(&written, name).lines().collect();
-        let missing: Vec<&str> = text.lines().filter(|line| !page.contains(line)).collect();
-        assert_eq!(missing, [""; 0], "stale: UPDATE=1 cargo test --test node_metrics the_page");
+        let (page, told) = (part(&written, name), text.as_str());
+        for (lines, others, what) in [(told, page, "not in the page"), (page, told, "not told")] {
+            let others: BTreeSet<&str> = others.lines().collect();
+            let odd: Vec<&str> = lines.lines().filter(|line| !others.contains(line)).collect();
+            assert_eq!(odd, [""; 0], "{what}: UPDATE=1 cargo test --test node_metrics the_page");
+        }
     }
+    for name in named() {
+        let told = families.keys().any(|family| family.starts_with(&name));
+        assert!(told, "{name} is in the code, and nothing here tells it");
+    }
+}
+
+/// What the code calls metrics; the beginnings of those whose ends it adds.
+fn named() -> BTreeSet<String> {
+    let folder = format!("{}/src/node/metrics", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(folder).unwrap();
+    let texts: Vec<String> =
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let words = texts.iter().flat_map(|text| text.split('"'));
+    let ours = |word: &&str| {
+        let begins = ["osmo_", "DCGM_"].iter().any(|begin| word.starts_with(begin));
+        // A label of DCGM's.
+        begins && is_name(word) && *word != "DCGM_FI_DRIVER_VERSION"
+    };
+    words.filter(ours).map(str::to_owned).collect()
 }
