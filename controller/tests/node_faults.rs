@@ -39,7 +39,7 @@ fn a_gpu_that_supports_nothing_is_null_and_not_zero() {
         .filter(|(_, value)| !value.is_null() && **value != json!([]))
         .map(|(path, _)| path.as_str())
         .collect();
-    assert_eq!(told, [".health.verdict", ".index", ".xid.listening", ".xid.others"]);
+    assert_eq!(told, [".health.verdict", ".index", ".lost", ".xid.listening", ".xid.others"]);
     assert!(found.len() > 60, "{} readings", found.len());
     assert_eq!(notes(&report), [""; 0]);
 }
@@ -52,7 +52,7 @@ fn a_gpu_lost_in_mid_read_keeps_what_was_read() {
     );
     let report = node.json();
     let lost = &report["gpu"]["gpus"][3];
-    assert_eq!(lost["name"], "NVIDIA H100 80GB HBM3");
+    assert_eq!((&lost["name"], &lost["lost"]), (&json!("NVIDIA H100 80GB HBM3"), &json!(true)));
     assert_eq!(lost["memory"]["used_bytes"], 70_000_000_000_u64);
     assert_eq!(lost["power"]["draw_watts"], Value::Null);
     assert_eq!(lost["temperature"]["gpu_celsius"], Value::Null);

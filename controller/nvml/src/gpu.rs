@@ -38,6 +38,8 @@ pub struct Gpu {
     /// What it is.
     #[serde(flatten)]
     pub identity: Identity,
+    /// It fell off the bus: what is told of it was read before.
+    pub lost: bool,
     /// Frame buffer.
     pub memory: Memory,
     /// Shares of time.

@@ -55,7 +55,10 @@ pub(crate) fn read(device: &Device, index: u32, identity: Option<Identity>, prog
     asker.links();
     asker.partitions();
     if asker.lost {
-        asker.show(|gpu| gpu.health.blame(Verdict::Bad, "the GPU is lost: it fell off the bus"));
+        asker.show(|gpu| {
+            gpu.lost = true;
+            gpu.health.blame(Verdict::Bad, "the GPU is lost: it fell off the bus");
+        });
     }
 }
 

@@ -128,7 +128,9 @@ fn one(nvml: &'static Nvml, index: u32, identity: &mut Option<Identity>, progres
             let lost = matches!(error, NvmlError::GpuLost);
             let reason =
                 if lost { "the GPU is lost".into() } else { format!("no handle: {error}") };
-            progress.lock().gpu.health.blame(Verdict::Bad, reason);
+            let gpu = &mut progress.lock().gpu;
+            gpu.lost = lost;
+            gpu.health.blame(Verdict::Bad, reason);
         }
     }
 }
