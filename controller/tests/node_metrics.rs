@@ -155,6 +155,12 @@ fn dashboards_of_dcgm_find_their_names() {
     assert_eq!(of("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"), 123_456_789_000.0);
     assert_eq!(of("DCGM_FI_DEV_CLOCK_THROTTLE_REASONS"), 1028.0);
     assert_eq!(of("DCGM_FI_DEV_XID_ERRORS"), 0.0);
+    // Nanoseconds.
+    assert_eq!(of("DCGM_FI_DEV_POWER_VIOLATION"), 12.5e9);
+    assert_eq!(of("DCGM_FI_DEV_THERMAL_VIOLATION"), 3e9);
+    assert_eq!(of("DCGM_FI_DEV_BOARD_LIMIT_VIOLATION"), 25e7);
+    assert_eq!(of("DCGM_FI_DEV_ECC_SBE_AGG_TOTAL"), 2.0);
+    assert_eq!(of("DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL"), 0.0);
     // The exporter's default set, less what needs its own profiling.
     for name in "SM_CLOCK MEM_CLOCK MEMORY_TEMP GPU_TEMP POWER_USAGE TOTAL_ENERGY_CONSUMPTION \
         PCIE_REPLAY_COUNTER GPU_UTIL MEM_COPY_UTIL ENC_UTIL DEC_UTIL XID_ERRORS FB_FREE FB_USED \
@@ -168,9 +174,41 @@ fn dashboards_of_dcgm_find_their_names() {
 #[test]
 fn what_is_not_known_is_not_zero() {
     let (families, _) = page(&json!({"gpus": [{}]}), &["--dcgm"]);
-    for name in ["DCGM_FI_DEV_XID_ERRORS", "osmo_gpu_processes", "osmo_gpu_xids_total"] {
-        assert!(!families.contains_key(name), "{name}");
-    }
+    let told: Vec<&String> = families
+        .keys()
+        .filter(|name| name.starts_with("osmo_gpu_") || name.starts_with("DCGM"))
+        .collect();
+    assert_eq!(told, ["osmo_gpu_healthy"]);
+}
+
+#[test]
+fn links_domains_and_throttling_are_told() {
+    let (_, samples) = page(&profile("gh200"), &[]);
+    let of = |name: &str| value(&samples, name, &[("gpu", "0")]);
+    assert_eq!(of("osmo_gpu_c2c_links_active"), 9.0);
+    assert_eq!(of("osmo_gpu_c2c_speed_bytes_per_second"), 447.12e9);
+    assert_eq!((of("osmo_gpu_c2c_errors_total"), of("osmo_gpu_c2c_replays_total")), (1.0, 30.0));
+
+    let (_, samples) = page(&profile("gb200"), &[]);
+    let third = [("gpu", "3")];
+    let speed = value(&samples, "osmo_gpu_nvlink_speed_bytes_per_second", &third);
+    assert_eq!(speed, 900e9, "18 links of 50 GB/s");
+    let domain = [
+        ("gpu", "3"),
+        ("cluster_uuid", "5b1f9c62-7c4e-4bb8-9d77-0f1e2d3c4b5a"),
+        ("clique", "32766"),
+        ("state", "completed"),
+    ];
+    assert_eq!(value(&samples, "osmo_gpu_fabric_info", &domain), 1.0);
+
+    let (_, samples) = page(&profile("h100x8"), &[]);
+    let seconds = |reason: &str| {
+        value(&samples, "osmo_gpu_throttle_seconds_total", &[("gpu", "5"), ("reason", reason)])
+    };
+    assert_eq!((seconds("power_cap"), seconds("hardware_thermal")), (12.5, 1.0));
+    let (_, samples) = page(&profile("l40s"), &[]);
+    let action = [("gpu", "0"), ("action", "gpu_reset")];
+    assert_eq!(value(&samples, "osmo_gpu_recovery_action_info", &action), 1.0);
 }
 
 /// As `DCGM_EXPORTER_XID_COUNT_WINDOW_SIZE`, whose default is 300000, has it.
@@ -258,7 +296,10 @@ fn part<'a>(text: &'a str, name: &str) -> &'a str {
 #[test]
 fn the_page_is_up_to_date() {
     let mut all = profile("h100x8");
-    all["gpus"][0]["nvmlDeviceGetFieldValues"]["170"] = json!(1);
+    // One link to a Grace CPU.
+    for field in ["170", "171", "172", "231", "232"] {
+        all["gpus"][0]["nvmlDeviceGetFieldValues"][field] = json!(1);
+    }
     let mut mig = profile("a100-mig")["gpus"][0].clone();
     mig["like"] = json!(0);
     all["gpus"][1] = mig;

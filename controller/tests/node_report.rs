@@ -51,7 +51,8 @@ fn a_t4_is_told_whole() {
             "clocks": {"graphics_mhz": 1005, "sm_mhz": 1005, "memory_mhz": 5000, "video_mhz": 930,
                 "graphics_mhz_max": 1590, "sm_mhz_max": 1590, "memory_mhz_max": 5001,
                 "video_mhz_max": 1470},
-            "throttle_reasons": ["power_cap"],
+            "throttle_reasons": ["power_cap"], "throttle_seconds": {"power_cap": null,
+                "thermal": null},
             "power": {"draw_watts": 69.87, "limit_watts": 70.0, "limit_watts_min": 60.0,
                 "limit_watts_max": 70.0, "energy_joules": 987654.321},
             "temperature": {"gpu_celsius": 71, "memory_celsius": null,
@@ -73,6 +74,7 @@ fn a_t4_is_told_whole() {
     for part in ["37 %", "71 °C", "70 W", "1005", "3 × 8", "degraded: PCIe has 8 of 16 lanes"] {
         assert!(row.contains(part), "{part} in {row}");
     }
+    assert!(table.contains("\n    clocks lowered: power_cap\n"), "{table}");
 }
 
 #[test]
@@ -138,7 +140,12 @@ fn eight_h100_hang_on_four_switches() {
         let peers = ["05", "06", "07", "08"].map(|bus| to(&format!("0000:{bus}:00.0")));
         assert_eq!(peers, [5, 4, 4, 5], "GPU {index}");
         for link in links {
-            holds(link, &json!({"active": true, "version": 4, "peer": "switch", "crc_errors": 0}));
+            holds(
+                link,
+                &json!({"active": true, "version": 4, "peer": "switch", "crc_errors": 0,
+                    // NVLink 4: 26.562 GB/s each way.
+                    "bytes_per_s": 26_562_000_000_u64}),
+            );
         }
         holds(
             gpu,
@@ -148,6 +155,9 @@ fn eight_h100_hang_on_four_switches() {
                 "remapped_rows": {"correctable": 1, "uncorrectable": 0, "pending": false,
                     "failure": false},
                 "recovery_action": "none", "throttle_reasons": [],
+                "throttle_seconds": {"power_cap": 12.5, "thermal": 3.0, "software_thermal": 2.0,
+                    "hardware_thermal": 1.0, "power_brake": 0.5, "sync_boost": 0.0,
+                    "board_limit": 0.25, "low_utilization": 1.0, "reliability": 0.0},
                 "power": {"draw_watts": 683.25},
                 "nvlink_traffic": {"transmit_bytes_total": 5_120_000_000_u64,
                     "receive_bytes_total": 6_144_000_000_u64},
@@ -199,7 +209,10 @@ fn the_tables_columns_hold_large_numbers() {
     let column = |line: &str, word: &str| Some(line.split(word).next()?.chars().count());
     let mut rows = table.lines().skip_while(|line| !line.starts_with("gpu "));
     let wanted = column(rows.next().unwrap(), "health");
-    for row in rows.by_ref().take(4) {
+    let is_a_gpu = |row: &&str| row.starts_with(|c: char| c.is_ascii_digit());
+    let rows: Vec<&str> = rows.filter(is_a_gpu).collect();
+    assert_eq!(rows.len(), 4, "{table}");
+    for row in rows {
         assert!(row.contains("139.7 GiB of 185.0 GiB"), "{row}");
         assert_eq!(column(row, "ok"), wanted, "{table}");
     }
@@ -212,9 +225,12 @@ fn a_gh200_is_linked_to_its_cpu() {
         gpu(&report, 0),
         &json!({
             "pci_bus_id": "0009:01:00.0", "nvlinks": [],
-            "c2c": {"links": 10, "links_active": 9, "link_bytes_per_s_max": 44_712_000_000_u64},
+            "c2c": {"links": 10, "links_active": 9, "link_bytes_per_s_max": 44_712_000_000_u64,
+                "errors": 1, "replays": 30},
         }),
     );
+    let table = Node::new(&profile("gh200")).text(&[]);
+    assert!(table.contains("\n    C2C 9 of 10 × 44.7 GB/s\n"), "{table}");
 }
 
 #[test]
@@ -233,8 +249,30 @@ fn gb200s_of_a_tray_tell_their_clique() {
             }),
         );
     }
+    assert_eq!(gpu(&report, 3)["nvlinks"][17]["bytes_per_s"], 50_000_000_000_u64);
+    let table = Node::new(&profile("gb200")).text(&[]);
+    let line = "    NVLink 18 of 18 × 50.0 GB/s, clique 5b1f9c62-7c4e-4bb8-9d77-0f1e2d3c4b5a.32766";
+    assert_eq!(table.lines().filter(|found| *found == line).count(), 4, "{table}");
     let clique = &report["resource"]["label_fields"]["nvidia.com/gpu.clique"];
     assert_eq!(clique, "5b1f9c62-7c4e-4bb8-9d77-0f1e2d3c4b5a.32766");
+}
+
+/// Drivers of 580.82 and later number some fields otherwise: 269 for 251 and so on.
+#[test]
+fn a_newer_drivers_numbers_of_fields_are_known() {
+    let mut newer = profile("h100x8");
+    newer["system"]["nvmlSystemGetDriverVersion"] = json!("580.95.05");
+    let fields = newer["gpus"][0]["nvmlDeviceGetFieldValues"].as_object_mut().unwrap();
+    for (old, new) in [("251", "269"), ("252", "270"), ("253", "271")] {
+        let value = fields.remove(old).unwrap();
+        fields.insert(new.to_owned(), value);
+    }
+    let report = Node::new(&newer).json();
+    holds(
+        &gpu(&report, 0)["throttle_seconds"],
+        &json!({"power_cap": 12.5, "software_thermal": 2.0, "hardware_thermal": 1.0,
+            "power_brake": 0.5}),
+    );
 }
 
 /// The keys and types of the contract's example; the service refuses others.

@@ -1,11 +1,15 @@
 //! The report's words. Every reading is optional: what a GPU cannot tell is
 //! `None`, never 0.
 
+mod throttle;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Health;
+
+pub use throttle::{Throttle, ThrottleSeconds};
 
 /// All GPUs of a node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +52,8 @@ pub struct Gpu {
     pub clocks: Clocks,
     /// Why the clocks are lower than they could be.
     pub throttle_reasons: Option<Vec<Throttle>>,
+    /// For how long they were.
+    pub throttle_seconds: ThrottleSeconds,
     /// Draw, limits, energy.
     pub power: Power,
     /// Degrees.
@@ -160,34 +166,6 @@ pub struct Clocks {
     pub memory_mhz_max: Option<u32>,
     /// At most.
     pub video_mhz_max: Option<u32>,
-}
-
-/// A reason of NVML's bit mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Throttle {
-    /// Nothing to do.
-    Idle,
-    /// Set by an application.
-    ApplicationClocks,
-    /// The power limit.
-    PowerCap,
-    /// Hardware: too hot, too much power, or braked.
-    HardwareSlowdown,
-    /// Kept in step with other GPUs.
-    SyncBoost,
-    /// Too hot, by the driver's measure.
-    SoftwareThermal,
-    /// Too hot, by the hardware's.
-    HardwareThermal,
-    /// The power supply asked for it.
-    PowerBrake,
-    /// The display's clocks.
-    Display,
-    /// The board's limit.
-    BoardLimit,
-    /// Kept low for reliability.
-    Reliability,
 }
 
 /// Watts and joules.
@@ -332,6 +310,8 @@ pub struct NvLink {
     pub active: bool,
     /// Generation.
     pub version: Option<u32>,
+    /// What it carries each way.
+    pub bytes_per_s: Option<u64>,
     /// The other end, as sysfs writes it.
     pub peer_pci_bus_id: Option<String>,
     /// `gpu`, `switch`, `cpu`
@@ -354,6 +334,10 @@ pub struct C2c {
     pub links_active: Option<u32>,
     /// One link at most.
     pub link_bytes_per_s_max: Option<u64>,
+    /// Errors of all links that interrupted.
+    pub errors: Option<u64>,
+    /// Packets sent again, over all links.
+    pub replays: Option<u64>,
 }
 
 /// The NVLink domain of an NVL system.

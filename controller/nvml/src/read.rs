@@ -3,12 +3,14 @@
 mod groups;
 mod links;
 mod mig;
+mod throttle;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nvml_wrapper::Device;
 use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::structs::device::FieldId;
 
 use crate::{Gpu, Identity, Verdict, raw};
 
@@ -108,14 +110,25 @@ impl Asker<'_, '_> {
         put(&mut self.progress.lock().gpu);
     }
 
-    /// A field value as a number.
+    /// A field value as a number. (The wrapper knows how drivers number fields.)
     pub(crate) fn field(&mut self, what: &'static str, field: u32) -> Option<u64> {
-        self.field_of(what, field, 0)
+        self.number(what, |device| {
+            let values = device.field_values_for(&[FieldId(field)])?;
+            values.into_iter().next().ok_or(NvmlError::NotSupported)??.value
+        })
     }
 
     /// The same of a part that the field names: a link, or [`ALL_LINKS`].
     pub(crate) fn field_of(&mut self, what: &'static str, field: u32, scope: u32) -> Option<u64> {
-        let value = self.ask(what, |device| match raw::field(device, field, scope) {
+        self.number(what, |device| raw::field(device, field, scope))
+    }
+
+    fn number(
+        &mut self,
+        what: &'static str,
+        call: impl FnOnce(&Device) -> Result<SampleValue, NvmlError>,
+    ) -> Option<u64> {
+        let value = self.ask(what, |device| match call(device) {
             // What a driver does not know of it calls invalid.
             Err(NvmlError::InvalidArg) => Err(NvmlError::NotSupported),
             value => value,

@@ -1,9 +1,9 @@
 //! The GPUs' values under the names and units of DCGM's exporter, for
 //! dashboards that exist.
 
-use osmo_nvml::{Gpu, XID_WINDOW};
+use osmo_nvml::{Gpu, Throttle, XID_WINDOW};
 
-use super::gpu::{REASONS, by_number};
+use super::gpu::{by_number, links};
 use super::{Labels, Page, Shape, exact};
 use crate::node::report::Report;
 
@@ -11,10 +11,14 @@ fn mib(bytes: Option<u64>) -> Option<f64> {
     bytes.map(|bytes| (bytes >> 20) as f64)
 }
 
+fn nanos(seconds: Option<f64>) -> Option<f64> {
+    seconds.map(|seconds| (seconds * 1e9).round())
+}
+
 /// NVML's mask: the reasons stand in the order of its bits.
 fn mask(gpu: &Gpu) -> Option<f64> {
     let active = gpu.throttle_reasons.as_ref()?;
-    let bits = REASONS.iter().enumerate().filter(|(_, (reason, _))| active.contains(reason));
+    let bits = Throttle::ALL.iter().enumerate().filter(|(_, reason)| active.contains(reason));
     Some(bits.map(|(at, _)| f64::from(1_u32 << at)).sum())
 }
 
@@ -48,6 +52,32 @@ table! { Gpu:
         |g| exact(g.remapped_rows.uncorrectable);
     Counter "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS" "Rows remapped, correctable."
         |g| exact(g.remapped_rows.correctable);
+    Counter "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL" "Corrected memory errors since boot."
+        |g| exact(g.ecc.corrected_volatile);
+    Counter "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL" "Uncorrected memory errors since boot."
+        |g| exact(g.ecc.uncorrected_volatile);
+    Counter "DCGM_FI_DEV_ECC_SBE_AGG_TOTAL" "Corrected memory errors ever."
+        |g| exact(g.ecc.corrected_aggregate);
+    Counter "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL" "Uncorrected memory errors ever."
+        |g| exact(g.ecc.uncorrected_aggregate);
+    Counter "DCGM_FI_DEV_POWER_VIOLATION" "Clocks lowered for power (ns)."
+        |g| nanos(g.throttle_seconds.power_cap);
+    Counter "DCGM_FI_DEV_THERMAL_VIOLATION" "Clocks lowered for heat (ns)."
+        |g| nanos(g.throttle_seconds.thermal);
+    Counter "DCGM_FI_DEV_SYNC_BOOST_VIOLATION" "Clocks lowered for sync boost (ns)."
+        |g| nanos(g.throttle_seconds.sync_boost);
+    Counter "DCGM_FI_DEV_BOARD_LIMIT_VIOLATION" "Clocks lowered for the board's limit (ns)."
+        |g| nanos(g.throttle_seconds.board_limit);
+    Counter "DCGM_FI_DEV_LOW_UTIL_VIOLATION" "Clocks lowered for want of work (ns)."
+        |g| nanos(g.throttle_seconds.low_utilization);
+    Counter "DCGM_FI_DEV_RELIABILITY_VIOLATION" "Clocks lowered for reliability (ns)."
+        |g| nanos(g.throttle_seconds.reliability);
+    Counter "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL" "CRC errors of flits."
+        |g| links(g, |link| link.crc_errors);
+    Counter "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL" "NVLink messages sent again."
+        |g| links(g, |link| link.replays);
+    Counter "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL" "NVLink recoveries."
+        |g| links(g, |link| link.recoveries);
     Gauge "DCGM_FI_DEV_ROW_REMAP_FAILURE" "A remapping failed."
         |g| g.remapped_rows.failure.map(f64::from);
 }
