@@ -4,11 +4,10 @@
 
 mod node_common;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use node_common::{Node, notes, profile, read};
+use node_common::{Node, notes, profile, read, watch};
 use serde_json::{Value, json};
 
 const GPU_IS_LOST: u32 = 15;
@@ -87,26 +86,6 @@ fn processes_are_bounded() {
     assert_eq!(report["gpu"]["gpus"][0]["processes"].as_array().unwrap().len(), 256);
 }
 
-/// Reads of `--watch`, until one satisfies.
-fn watch(node: &Node, mut enough: impl FnMut(&Value) -> bool) -> (Value, Vec<Duration>) {
-    let mut child =
-        node.command("report", &["--json", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut at = Vec::new();
-    let begin = Instant::now();
-    let found = loop {
-        let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        at.push(begin.elapsed());
-        if enough(&report) {
-            break report;
-        }
-        assert!(begin.elapsed() < Duration::from_secs(60), "{}", report["gpu"]["gpus"][0]["xid"]);
-    };
-    child.kill().unwrap();
-    child.wait().unwrap();
-    (found, at)
-}
-
 #[test]
 fn a_storm_of_xids_is_counted_within_bounds() {
     let mut profile = profile("t4");
@@ -114,7 +93,7 @@ fn a_storm_of_xids_is_counted_within_bounds() {
     storm.extend((100..170).map(|xid| json!({"gpu": 0, "xid": xid, "count": 2})));
     profile["xids"] = json!(storm);
     let node = Node::new(&profile);
-    let (report, _) = watch(&node, |report| report["gpu"]["gpus"][0]["xid"]["last"] == 169);
+    let report = watch(&node, |report| report["gpu"]["gpus"][0]["xid"]["last"] == 169);
     let xid = &report["gpu"]["gpus"][0]["xid"];
     let counts = xid["counts"].as_object().unwrap();
     assert_eq!((counts.len(), &counts["79"], &counts["100"]), (64, &json!(3000), &json!(2)));
@@ -132,7 +111,7 @@ fn an_applications_xid_is_no_fault_of_the_gpu() {
     profile["gpus"][0]["nvmlDeviceGetCurrPcieLinkWidth"] = json!(16);
     profile["xids"] = json!([{"gpu": 0, "xid": 13, "count": 1}]);
     let node = Node::new(&profile);
-    let (report, _) = watch(&node, |report| report["gpu"]["gpus"][0]["xid"]["last"] == 13);
+    let report = watch(&node, |report| report["gpu"]["gpus"][0]["xid"]["last"] == 13);
     assert_eq!(report["gpu"]["gpus"][0]["health"]["verdict"], "ok");
 }
 
@@ -189,7 +168,7 @@ fn a_handle_that_hangs_is_named_and_old_values_are_dropped() {
     // The events' thread asks twice; the readings that are left go well.
     let call = "nvmlDeviceGetHandleByIndex_v2";
     let node = with("t4", json!([{"call": call, "gpu": 0, "after": 4, "hang_s": 600}]));
-    let (report, _) = watch(&node, |report| report["gpu"]["gpus"][0]["health"]["verdict"] == "bad");
+    let report = watch(&node, |report| report["gpu"]["gpus"][0]["health"]["verdict"] == "bad");
     let gpu = &report["gpu"]["gpus"][0];
     assert_eq!(gpu["name"], "Tesla T4");
     assert_eq!(gpu["health"]["reasons"], json!(["the driver does not answer about its handle"]));
@@ -201,7 +180,7 @@ fn the_xid_of_a_gpu_that_is_gone_is_counted() {
     let mut profile = profile("h100x8");
     profile["faults"] = json!([{"call": "nvmlDeviceGetIndex", "error": GPU_IS_LOST}]);
     profile["xids"] = json!([{"gpu": 3, "xid": 79, "count": 1}]);
-    let (report, _) =
+    let report =
         watch(&Node::new(&profile), |report| report["gpu"]["gpus"][3]["xid"]["counts"]["79"] == 1);
     assert_eq!(report["gpu"]["gpus"][2]["xid"]["counts"], json!({}));
 }
@@ -272,7 +251,7 @@ fn gpus_that_could_not_be_counted_are_counted_again() {
         first.get_or_insert_with(|| report.clone());
         report["gpu"]["gpus"] != json!([])
     };
-    let (report, _) = watch(&node, counted);
+    let report = watch(&node, counted);
     assert_eq!(report["gpu"]["gpus"].as_array().unwrap().len(), 8);
     assert_eq!(notes(&report), [""; 0]);
     let first = first.unwrap();

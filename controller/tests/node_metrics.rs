@@ -7,6 +7,9 @@ mod node_common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use node_common::{Node, profile};
 use serde_json::{Value, json};
@@ -84,13 +87,34 @@ fn page(profile: &Value, args: &[&str]) -> (Families, Samples) {
     parse(&Node::new(profile).text(&[&["--prometheus"], args].concat()))
 }
 
-/// A page that tells the last XID of a profile: the first may come before it.
-fn with_xid(node: &Node, args: &[&str], xid: &str) -> (Families, Samples) {
-    let tells = |(name, labels): &(String, BTreeMap<String, String>)| {
-        name == "osmo_gpu_xid_errors_total" && labels.get("xid").is_some_and(|told| told == xid)
-    };
-    let mut pages = (0..100).map(|_| parse(&node.text(args)));
-    pages.find(|(_, samples)| samples.keys().any(tells)).unwrap()
+/// The first page of `--watch` that satisfies: what is counted, or measured between
+/// two readings, is not in the first.
+fn watched(node: &Node, args: &[&str], enough: impl Fn(&Samples) -> bool) -> (Families, Samples) {
+    let mut command = node.command("report", &[&["--prometheus", "--watch"], args].concat());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (mut text, begin) = (String::new(), Instant::now());
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap() + "\n";
+        if line.starts_with("# HELP osmo_node_build_info ") && !text.is_empty() {
+            let page = parse(&text);
+            if enough(&page.1) {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return page;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "{text}");
+            text.clear();
+        }
+        text += &line;
+    }
+    panic!("it ended: {text}");
+}
+
+fn tells(samples: &Samples, name: &str, labels: &[(&str, &str)]) -> bool {
+    let mut keys = samples.keys();
+    keys.any(|(found, pairs)| {
+        found == name && labels.iter().all(|(n, v)| pairs.get(*n).is_some_and(|found| found == v))
+    })
 }
 
 fn value(samples: &Samples, name: &str, wanted: &[(&str, &str)]) -> f64 {
@@ -181,6 +205,21 @@ fn what_is_not_known_is_not_zero() {
     assert_eq!(told, ["osmo_gpu_healthy"]);
 }
 
+/// The names and units (ratios, bytes a second) of DCGM's profiling fields.
+#[test]
+fn a_hoppers_activity_has_dcgms_names() {
+    let node = Node::new(&profile("h100x8"));
+    let name = "DCGM_FI_PROF_SM_ACTIVE";
+    let (_, samples) = watched(&node, &["--dcgm"], |samples| tells(samples, name, &[]));
+    let of = |name: &str| value(&samples, name, &[("gpu", "6")]);
+    assert_eq!((of(name), of("osmo_gpu_sm_active_ratio")), (0.9225, 0.9225));
+    assert_eq!(of("DCGM_FI_PROF_GR_ENGINE_ACTIVE"), 0.985);
+    assert_eq!(of("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE"), 0.6375);
+    assert_eq!(of("DCGM_FI_PROF_DRAM_ACTIVE"), 0.575);
+    assert_eq!(of("DCGM_FI_PROF_PCIE_RX_BYTES"), 2_147_483_648.0);
+    assert_eq!(of("osmo_gpu_nvlink_transmit_bytes_per_second"), 536_870_912.0);
+}
+
 #[test]
 fn links_domains_and_throttling_are_told() {
     let (_, samples) = page(&profile("gh200"), &[]);
@@ -216,8 +255,9 @@ fn links_domains_and_throttling_are_told() {
 fn errors_of_the_last_minutes_have_dcgms_name() {
     let mut told = profile("h100x8");
     told["xids"] = json!([{"gpu": 2, "xid": 79, "count": 3}, {"gpu": 2, "xid": 48, "count": 1}]);
-    let (_, samples) = with_xid(&Node::new(&told), &["--prometheus", "--dcgm"], "48");
     let name = "DCGM_EXP_XID_ERRORS_COUNT";
+    let last = [("gpu", "2"), ("xid", "48")];
+    let (_, samples) = watched(&Node::new(&told), &["--dcgm"], |all| tells(all, name, &last));
     let of = |xid: &str| {
         value(&samples, name, &[("gpu", "2"), ("xid", xid), ("window_size_in_ms", "300000")])
     };
@@ -302,6 +342,9 @@ fn the_page_is_up_to_date() {
     }
     let mut mig = profile("a100-mig")["gpus"][0].clone();
     mig["like"] = json!(0);
+    for partition in mig["mig"].as_array_mut().unwrap().iter_mut().filter(|p| p.is_object()) {
+        partition["nvmlGpmMetricsGet"] = json!({"1": 1, "2": 1, "3": 1, "5": 1, "10": 1});
+    }
     all["gpus"][1] = mig;
     all["xids"] = json!([{"gpu": 0, "xid": 79, "count": 1}]);
     let node = Node::new(&all);
@@ -320,8 +363,12 @@ fn the_page_is_up_to_date() {
     std::fs::write(nic.join("speed"), "1000").unwrap();
     std::fs::write(node.path().join("proc/meminfo"), "MemTotal: 1 kB\nMemAvailable: 1 kB\n")
         .unwrap();
-    let tree = ["--prometheus", "--dcgm", "--sysroot", node.path().to_str().unwrap()];
-    let mut families = with_xid(&node, &tree, "79").0;
+    let tree = ["--dcgm", "--sysroot", node.path().to_str().unwrap()];
+    let mut families = watched(&node, &tree, |samples| {
+        tells(samples, "osmo_gpu_xid_errors_total", &[("xid", "79")])
+            && tells(samples, "osmo_gpu_mig_sm_active_ratio", &[])
+    })
+    .0;
     // What only this machine's kernel tells.
     families.extend(parse(&node.text(&["--prometheus", "--dcgm"])).0);
     let mut metrics = "| name | shape | labels | |\n|---|---|---|---|\n".to_owned();

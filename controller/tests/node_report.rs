@@ -5,7 +5,7 @@
 
 mod node_common;
 
-use node_common::{Node, notes, profile};
+use node_common::{Node, notes, profile, watch};
 use serde_json::{Value, json};
 
 fn gpu(report: &Value, index: usize) -> &Value {
@@ -255,6 +255,50 @@ fn gb200s_of_a_tray_tell_their_clique() {
     assert_eq!(table.lines().filter(|found| *found == line).count(), 4, "{table}");
     let clique = &report["resource"]["label_fields"]["nvidia.com/gpu.clique"];
     assert_eq!(clique, "5b1f9c62-7c4e-4bb8-9d77-0f1e2d3c4b5a.32766");
+}
+
+/// Two samples are needed: a first reading has none.
+#[test]
+fn a_hoppers_monitor_tells_from_the_second_reading_on() {
+    let mut seen = Vec::new();
+    watch(&Node::new(&profile("h100x8")), |report| {
+        seen.push(gpu(report, 7)["activity"].clone());
+        seen.len() == 3
+    });
+    assert!(seen[0].as_object().unwrap().values().all(Value::is_null), "{}", seen[0]);
+    assert_eq!(seen[1], seen[2]);
+    assert_eq!(
+        seen[1],
+        json!({"graphics_percent": 98.5, "sm_percent": 92.25, "sm_occupancy_percent": 41.5,
+            "tensor_percent": 63.75, "fp64_percent": 0.0, "fp32_percent": 8.5,
+            "fp16_percent": 12.25, "memory_bandwidth_percent": 57.5,
+            // MiB a second.
+            "pcie_transmit_bytes_per_s": 1073741824.0, "pcie_receive_bytes_per_s": 2147483648.0,
+            "nvlink_transmit_bytes_per_s": 536870912.0,
+            "nvlink_receive_bytes_per_s": 4294967296.0})
+    );
+}
+
+/// On a Hopper, whose monitor knows GPU instances; two compute instances of one share
+/// what it says.
+#[test]
+fn partitions_have_their_own_activity() {
+    let mut hopper = profile("a100-mig");
+    let card = &mut hopper["gpus"][0];
+    card["nvmlGpmQueryDeviceSupport"] = json!(true);
+    for (at, percent) in [(0, 75.5), (1, 12.25)] {
+        card["mig"][at]["nvmlGpmMetricsGet"] = json!({"1": percent, "2": 50.0});
+    }
+    card["mig"][3]["nvmlDeviceGetGpuInstanceId"] = json!(2);
+    let node = Node::new(&hopper);
+    let report = watch(&node, |report| {
+        !gpu(report, 0)["mig"]["instances"][0]["activity"]["graphics_percent"].is_null()
+    });
+    let instances = gpu(&report, 0)["mig"]["instances"].as_array().unwrap();
+    let told: Vec<&Value> = instances.iter().map(|i| &i["activity"]["graphics_percent"]).collect();
+    assert_eq!(told, [&json!(75.5), &json!(12.25), &json!(75.5), &Value::Null]);
+    assert_eq!(gpu(&report, 0)["activity"]["graphics_percent"], Value::Null);
+    assert_eq!(notes(&report), [""; 0]);
 }
 
 /// Drivers of 580.82 and later number some fields otherwise: 269 for 251 and so on.

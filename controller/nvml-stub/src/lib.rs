@@ -38,6 +38,7 @@
 
 mod device;
 mod event;
+mod gpm;
 mod profile;
 mod put;
 mod system;

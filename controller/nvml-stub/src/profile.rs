@@ -103,6 +103,12 @@ impl Target {
         target.values().map(|_| target)
     }
 
+    /// Those of this GPU.
+    pub(crate) fn partitions(self) -> impl Iterator<Item = Self> {
+        let list = self.values().and_then(|values| values.get("mig")).and_then(Value::as_array);
+        (0..list.map_or(0, Vec::len)).map(move |at| Self { gpu: self.gpu, partition: Some(at) })
+    }
+
     fn values(self) -> Option<&'static Map<String, Value>> {
         let gpu = PROFILE.as_ref()?.gpus.get(self.gpu)?;
         match self.partition {

@@ -1,6 +1,7 @@
 //! The report's words. Every reading is optional: what a GPU cannot tell is
 //! `None`, never 0.
 
+mod activity;
 mod throttle;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Health;
 
+pub use activity::Activity;
 pub use throttle::{Throttle, ThrottleSeconds};
 
 /// All GPUs of a node at one moment.
@@ -48,6 +50,8 @@ pub struct Gpu {
     pub memory: Memory,
     /// Shares of time.
     pub utilization: Utilization,
+    /// How busy its parts were since the last reading.
+    pub activity: Activity,
     /// Now and at most.
     pub clocks: Clocks,
     /// Why the clocks are lower than they could be.
@@ -380,6 +384,8 @@ pub struct MigInstance {
     pub name: Option<String>,
     /// Its memory.
     pub memory: Memory,
+    /// How busy its GPU instance was since the last reading.
+    pub activity: Activity,
     /// Streaming multiprocessors.
     pub multiprocessors: Option<u32>,
     /// Slices of the GPU.

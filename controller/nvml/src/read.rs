@@ -1,5 +1,6 @@
 //! One GPU's readings, group by group.
 
+mod activity;
 mod groups;
 mod links;
 mod mig;
@@ -13,6 +14,8 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::structs::device::FieldId;
 
 use crate::{Gpu, Identity, Verdict, raw};
+
+pub(crate) use activity::Samples;
 
 /// The part that stands for the sum of all links.
 pub(crate) const ALL_LINKS: u32 = u32::MAX;
@@ -43,14 +46,21 @@ impl Progress {
 pub(crate) struct Asker<'a, 'nvml> {
     device: &'a Device<'nvml>,
     progress: &'a Progress,
+    samples: &'a mut Samples<'nvml>,
     lost: bool,
 }
 
 /// Reads everything of the GPU `index`. `identity` is what an earlier reading
-/// found.
-pub(crate) fn read(device: &Device, index: u32, identity: Option<Identity>, progress: &Progress) {
+/// found, `samples` what it left.
+pub(crate) fn read<'nvml>(
+    device: &Device<'nvml>,
+    index: u32,
+    identity: Option<Identity>,
+    samples: &mut Samples<'nvml>,
+    progress: &Progress,
+) {
     *progress.lock() = Shown { gpu: Gpu { index, ..Gpu::default() }, ..Shown::default() };
-    let mut asker = Asker { device, progress, lost: false };
+    let mut asker = Asker { device, progress, samples, lost: false };
     let identity = identity.unwrap_or_else(|| asker.identity());
     asker.show(|gpu| gpu.identity = identity);
     asker.groups();

@@ -48,6 +48,8 @@ impl Asker<'_, '_> {
         self.show(|gpu| gpu.memory = memory);
         let utilization = self.utilization();
         self.show(|gpu| gpu.utilization = utilization);
+        let activity = self.activity(None);
+        self.show(|gpu| gpu.activity = activity);
         let (clocks, throttle) = (self.clocks(), self.throttle());
         self.show(|gpu| (gpu.clocks, gpu.throttle_reasons) = (clocks, throttle));
         let seconds = self.throttle_seconds();

@@ -3,7 +3,7 @@
 
 use osmo_nvml::{Gpu, Throttle, XID_WINDOW};
 
-use super::gpu::{by_number, links};
+use super::gpu::{by_number, links, share};
 use super::{Labels, Page, Shape, exact};
 use crate::node::report::Report;
 
@@ -42,6 +42,30 @@ table! { Gpu:
         |g| g.utilization.encoder_percent.map(f64::from);
     Gauge "DCGM_FI_DEV_DEC_UTIL" "Decoder utilization (%)."
         |g| g.utilization.decoder_percent.map(f64::from);
+    Gauge "DCGM_FI_PROF_GR_ENGINE_ACTIVE" "Graphics engine active (ratio)."
+        |g| share(g.activity.graphics_percent);
+    Gauge "DCGM_FI_PROF_SM_ACTIVE" "Multiprocessors with work (ratio)."
+        |g| share(g.activity.sm_percent);
+    Gauge "DCGM_FI_PROF_SM_OCCUPANCY" "Warps resident (ratio)."
+        |g| share(g.activity.sm_occupancy_percent);
+    Gauge "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE" "Tensor cores active (ratio)."
+        |g| share(g.activity.tensor_percent);
+    Gauge "DCGM_FI_PROF_PIPE_FP64_ACTIVE" "64-bit arithmetic (ratio)."
+        |g| share(g.activity.fp64_percent);
+    Gauge "DCGM_FI_PROF_PIPE_FP32_ACTIVE" "32-bit arithmetic (ratio)."
+        |g| share(g.activity.fp32_percent);
+    Gauge "DCGM_FI_PROF_PIPE_FP16_ACTIVE" "16-bit arithmetic (ratio)."
+        |g| share(g.activity.fp16_percent);
+    Gauge "DCGM_FI_PROF_DRAM_ACTIVE" "Memory interface active (ratio)."
+        |g| share(g.activity.memory_bandwidth_percent);
+    Gauge "DCGM_FI_PROF_PCIE_TX_BYTES" "PCIe sent (B/s)."
+        |g| g.activity.pcie_transmit_bytes_per_s;
+    Gauge "DCGM_FI_PROF_PCIE_RX_BYTES" "PCIe received (B/s)."
+        |g| g.activity.pcie_receive_bytes_per_s;
+    Gauge "DCGM_FI_PROF_NVLINK_TX_BYTES" "NVLink sent (B/s)."
+        |g| g.activity.nvlink_transmit_bytes_per_s;
+    Gauge "DCGM_FI_PROF_NVLINK_RX_BYTES" "NVLink received (B/s)."
+        |g| g.activity.nvlink_receive_bytes_per_s;
     Gauge "DCGM_FI_DEV_XID_ERRORS" "The last XID."
         |g| g.xid.listening.then(|| exact(g.xid.last).unwrap_or(0.0));
     Gauge "DCGM_FI_DEV_FB_FREE" "Frame buffer free (MiB)." |g| mib(g.memory.free_bytes);

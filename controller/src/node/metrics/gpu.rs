@@ -11,6 +11,11 @@ fn ratio(percent: Option<u32>) -> Option<f64> {
     percent.map(|percent| f64::from(percent) / 100.0)
 }
 
+/// Percent as a ratio.
+pub(super) fn share(percent: Option<f64>) -> Option<f64> {
+    percent.map(|percent| percent / 100.0)
+}
+
 fn hertz(mhz: Option<u32>) -> Option<f64> {
     mhz.map(|mhz| f64::from(mhz) * 1e6)
 }
@@ -31,6 +36,26 @@ table! { Gpu:
         |g| ratio(g.utilization.encoder_percent);
     Gauge "osmo_gpu_decoder_utilization_ratio" "Share of time in which the decoder worked."
         |g| ratio(g.utilization.decoder_percent);
+    Gauge "osmo_gpu_graphics_active_ratio" "Share of time in which warps were active."
+        |g| share(g.activity.graphics_percent);
+    Gauge "osmo_gpu_sm_active_ratio" "Share of time in which multiprocessors had work."
+        |g| share(g.activity.sm_percent);
+    Gauge "osmo_gpu_sm_occupancy_ratio" "Warps of those that there could have been."
+        |g| share(g.activity.sm_occupancy_percent);
+    Gauge "osmo_gpu_tensor_active_ratio" "Share of time in which tensor cores worked."
+        |g| share(g.activity.tensor_percent);
+    Gauge "osmo_gpu_fp64_active_ratio" "Share of time of 64-bit arithmetic."
+        |g| share(g.activity.fp64_percent);
+    Gauge "osmo_gpu_fp32_active_ratio" "Share of time of 32-bit arithmetic."
+        |g| share(g.activity.fp32_percent);
+    Gauge "osmo_gpu_fp16_active_ratio" "Share of time of 16-bit arithmetic."
+        |g| share(g.activity.fp16_percent);
+    Gauge "osmo_gpu_memory_bandwidth_ratio" "Share of the memory's bandwidth."
+        |g| share(g.activity.memory_bandwidth_percent);
+    Gauge "osmo_gpu_nvlink_transmit_bytes_per_second" "Sent over all NVLinks."
+        |g| g.activity.nvlink_transmit_bytes_per_s;
+    Gauge "osmo_gpu_nvlink_receive_bytes_per_second" "Received over all NVLinks."
+        |g| g.activity.nvlink_receive_bytes_per_s;
     Gauge "osmo_gpu_sm_clock_hertz" "Clock of the multiprocessors." |g| hertz(g.clocks.sm_mhz);
     Gauge "osmo_gpu_memory_clock_hertz" "Clock of the memory." |g| hertz(g.clocks.memory_mhz);
     Gauge "osmo_gpu_power_watts" "Power drawn." |g| g.power.draw_watts;
@@ -164,7 +189,7 @@ pub(super) fn by_number(labels: &Labels, counts: &BTreeMap<u64, u64>) -> Vec<(La
 }
 
 /// Which GPU.
-fn labels(gpu: &Gpu) -> Labels {
+pub(super) fn labels(gpu: &Gpu) -> Labels {
     let identity = &gpu.identity;
     let or_empty = |value: &Option<String>| value.clone().unwrap_or_default();
     Labels::of(&[
