@@ -183,6 +183,30 @@ fn a_pod_on_a_p5() {
     assert_eq!(report["gpu"], json!({"driver": null, "gpus": [], "notes": []}));
 }
 
+/// NVML numbers processes as the node does, and so does the tree.
+#[test]
+fn processes_have_the_trees_names() {
+    let mut profile = profile("h100x8");
+    let list: Vec<Value> =
+        (31333..=31338).map(|pid| json!({"pid": pid, "used": 1 << 30})).collect();
+    profile["gpus"][0]["nvmlDeviceGetComputeRunningProcesses_v3"] = json!(list);
+    let node = Node::new(&profile);
+    let root = lay("dgx-h100", &node.path().join("root"));
+    std::fs::create_dir_all(root.join("proc/31333")).unwrap();
+    std::fs::write(root.join("proc/31333/comm"), "odd\x1b[31m\n").unwrap();
+    let args = ["--sysroot", root.to_str().unwrap()];
+    let json = read(&node.command("report", &[&["--json"], &args[..]].concat()).output().unwrap());
+    let names = columns(&json["gpu"]["gpus"][0]["processes"], &["pid", "name"]);
+    assert_eq!(names[0], json!([31333, "odd?[31m"]));
+    assert_eq!(names[1], json!([31334, null]), "it has ended");
+    assert_eq!(names[4], json!([31337, "pt_main_thread"]));
+    let table = node.text(&args);
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("    ·")).take(5).collect();
+    assert_eq!(rows[0], "    · 31333 odd?[31m 1.0 GiB");
+    assert_eq!(rows[1], "    · 31334 – 1.0 GiB");
+    assert_eq!(rows[4], "    · and 2 more processes");
+}
+
 #[test]
 fn a_gb200_tray() {
     let report = report("gb200", Some("gb200"));

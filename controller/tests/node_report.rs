@@ -64,10 +64,11 @@ fn a_t4_is_told_whole() {
             "pcie": {"generation": 3, "width": 8, "generation_max": 3, "width_max": 16,
                 "transmit_bytes_per_s": 12288000, "receive_bytes_per_s": 256000000, "replays": 4},
             "nvlinks": [], "c2c": null, "fabric": null, "mig": null, "performance_state": "P0",
-            "processes": [{"pid": 4242, "kind": "compute", "used_bytes": 1046478848}],
             "health": {"verdict": "degraded", "reasons": ["PCIe has 8 of 16 lanes"]},
         }),
     );
+    let process = &gpu(&report, 0)["processes"][0];
+    holds(process, &json!({"pid": 4242, "kind": "compute", "used_bytes": 1046478848}));
     assert_eq!(notes(&report), [""; 0]);
     let table = node.text(&[]);
     let row = table.lines().find(|line| line.contains("Tesla T4")).unwrap();

@@ -399,10 +399,12 @@ pub struct MigInstance {
 }
 
 /// A user of the GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// On the host.
     pub pid: u32,
+    /// `python3`, from `/proc`; `None` where that numbers processes otherwise.
+    pub name: Option<String>,
     /// What it does.
     pub kind: ProcessKind,
     /// `None` where the driver does not tell.

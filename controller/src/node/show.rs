@@ -11,6 +11,9 @@ use super::report::Report;
 /// Unknown values.
 const NONE: &str = "–";
 
+/// Processes of a GPU in the table; the JSON has them all.
+const PROCESSES_SHOWN: usize = 4;
+
 /// The whole table.
 pub(crate) fn table(report: &Report) -> String {
     let mut text = String::new();
@@ -123,7 +126,15 @@ fn gpu(text: &mut String, gpu: &Gpu) -> std::fmt::Result {
         let name = or_none(partition.name.clone(), |name| name);
         writeln!(text, "    └ {name} {}", or_none(partition.memory.total_bytes, bytes))?;
     }
-    Ok(())
+    let processes = gpu.processes.as_deref().unwrap_or_default();
+    for process in processes.iter().take(PROCESSES_SHOWN) {
+        let (name, used) = (process.name.as_deref().unwrap_or(NONE), process.used_bytes);
+        writeln!(text, "    · {} {name} {}", process.pid, or_none(used, bytes))?;
+    }
+    match processes.len().saturating_sub(PROCESSES_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(text, "    · and {more} more processes"),
+    }
 }
 
 /// Links, the domain, and what holds the clocks down, where there is any.

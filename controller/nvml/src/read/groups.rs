@@ -229,7 +229,7 @@ fn process(kind: ProcessKind, info: &ProcessInfo) -> Process {
         UsedGpuMemory::Used(bytes) => Some(bytes),
         UsedGpuMemory::Unavailable => None,
     };
-    Process { pid: info.pid, kind, used_bytes }
+    Process { pid: info.pid, name: None, kind, used_bytes }
 }
 
 fn recovery_action(value: u64) -> RecoveryAction {
