@@ -292,8 +292,13 @@ fn a_library_without_most_symbols_is_read_as_far_as_it_goes() {
     let handle = "int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d)\
                   { *d = (void *)(long)(i + 1); return 0; }\n";
     let node = Node::new(&json!({}));
+    // A sample of the monitor is refused, and cannot be freed.
+    let monitor = "int nvmlGpmQueryDeviceSupport(void *d, unsigned *s) { s[1] = 1; return 0; }\n\
+                   int nvmlGpmSampleAlloc(void **s) { *s = (void *)1; return 0; }\n\
+                   int nvmlGpmSampleGet(void *d, void *s) { return 3; }\n";
+    let some = format!("{init}{count}{handle}");
     // None of them has `nvmlShutdown`.
-    for (code, gpus) in [(format!("{init}{count}{handle}"), 2), (init.to_owned(), 0)] {
+    for (code, gpus) in [(format!("{some}{monitor}"), 2), (some, 2), (init.to_owned(), 0)] {
         let library = library(&node, &code);
         let report = read(&node.bare("report", &["--json", "--nvml", &library]).output().unwrap());
         assert_eq!(report["gpu"]["gpus"].as_array().unwrap().len(), gpus);

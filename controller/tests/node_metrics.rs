@@ -92,22 +92,23 @@ fn page(profile: &Value, args: &[&str]) -> (Families, Samples) {
 fn watched(node: &Node, args: &[&str], enough: impl Fn(&Samples) -> bool) -> (Families, Samples) {
     let mut command = node.command("report", &[&["--prometheus", "--watch"], args].concat());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut text, begin) = (String::new(), Instant::now());
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap() + "\n";
+    let page = loop {
+        let line = lines.next().unwrap().unwrap();
         if line.starts_with("# HELP osmo_node_build_info ") && !text.is_empty() {
             let page = parse(&text);
             if enough(&page.1) {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return page;
+                break page;
             }
             assert!(begin.elapsed() < Duration::from_secs(60), "{text}");
             text.clear();
         }
-        text += &line;
-    }
-    panic!("it ended: {text}");
+        text += &(line + "\n");
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    page
 }
 
 fn tells(samples: &Samples, name: &str, labels: &[(&str, &str)]) -> bool {
