@@ -2,12 +2,24 @@
 
 use std::time::Instant;
 
-use osmo_protocol::events::{GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary};
+use osmo_protocol::events::{
+    GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary, UnfinishedUpload,
+};
 
 use crate::console::Console;
 use crate::lifecycle::Failure;
 use crate::transfer::Moved;
 use crate::usage;
+
+/// What the end shows beside the phases.
+#[derive(Default)]
+pub(crate) struct Ending {
+    pub(crate) command_code: Option<i32>,
+    pub(crate) io_driver: String,
+    pub(crate) gpu: Option<GpuSummary>,
+    pub(crate) left: Left,
+    pub(crate) left_behind: Vec<UnfinishedUpload>,
+}
 
 /// The phases so far.
 pub(crate) struct Account {
@@ -65,14 +77,8 @@ impl Account {
     }
 
     /// The last event.
-    pub(crate) fn finish(
-        mut self,
-        failure: Option<&Failure>,
-        command_code: Option<i32>,
-        io_driver: String,
-        gpu: Option<GpuSummary>,
-        left: Left,
-    ) {
+    pub(crate) fn finish(mut self, failure: Option<&Failure>, ending: Ending) {
+        let Ending { command_code, io_driver, gpu, left, left_behind } = ending;
         // The final phase has no length.
         self.open = None;
         self.console.event(&SidecarEvent::Summary(Summary {
@@ -85,6 +91,7 @@ impl Account {
             io_driver,
             gpu,
             left,
+            left_behind,
         }));
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use crate::account::Account;
+use crate::account::{Account, Ending};
 use crate::console::Console;
 use crate::flags::Flags;
 use crate::health::{self, Health};
@@ -72,7 +72,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         Ok(reach) => reach,
         Err(failure) => {
             write_termination(&flags.termination_log, Some(&failure));
-            account.finish(Some(&failure), None, String::new(), None, Left::default());
+            account.finish(Some(&failure), Ending::default());
             return Err(failure);
         }
     };
@@ -373,7 +373,9 @@ impl Driver {
         let left = Left { seats, lines, buffers, ..counted };
         left::tell(&left, self.log.console());
         let gpu = meters.with_gpus(|seen| seen.summary());
-        self.account.finish(state.failure.as_ref(), code, self.mover.driver(), gpu, left);
+        let (io_driver, left_behind) = (self.mover.driver(), left::behind(&*self.mover));
+        let ending = Ending { command_code: code, io_driver, gpu, left, left_behind };
+        self.account.finish(state.failure.as_ref(), ending);
         state.failure.map_or(Ok(()), Err)
     }
 }
