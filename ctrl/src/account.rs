@@ -9,7 +9,7 @@ use osmo_protocol::events::{
 use crate::console::Console;
 use crate::lifecycle::Failure;
 use crate::transfer::Moved;
-use crate::usage;
+use crate::{left, usage};
 
 /// What the end shows beside the phases.
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub(crate) struct Ending {
     pub(crate) io_driver: String,
     pub(crate) gpu: Option<GpuSummary>,
     pub(crate) left: Left,
+    pub(crate) lines_dropped: u64,
     pub(crate) left_behind: Vec<UnfinishedUpload>,
 }
 
@@ -25,6 +26,7 @@ pub(crate) struct Ending {
 pub(crate) struct Account {
     console: Console,
     begin: Instant,
+    files: u64,
     phases: Vec<PhaseSummary>,
     open: Option<Open>,
 }
@@ -38,7 +40,13 @@ struct Open {
 impl Account {
     /// Opens with `Init`.
     pub(crate) fn new(console: Console) -> Self {
-        let mut account = Self { console, begin: Instant::now(), phases: Vec::new(), open: None };
+        let mut account = Self {
+            console,
+            begin: Instant::now(),
+            files: left::files(),
+            phases: Vec::new(),
+            open: None,
+        };
         account.enter(Phase::Init);
         account
     }
@@ -46,6 +54,11 @@ impl Account {
     /// Time since the beginning; the lifecycle's clock.
     pub(crate) fn now(&self) -> std::time::Duration {
         self.begin.elapsed()
+    }
+
+    /// Files that were open at the beginning.
+    pub(crate) fn files(&self) -> u64 {
+        self.files
     }
 
     /// Closes the open phase and opens the next.
@@ -78,7 +91,7 @@ impl Account {
 
     /// The last event.
     pub(crate) fn finish(mut self, failure: Option<&Failure>, ending: Ending) {
-        let Ending { command_code, io_driver, gpu, left, left_behind } = ending;
+        let Ending { command_code, io_driver, gpu, left, lines_dropped, left_behind } = ending;
         // The final phase has no length.
         self.open = None;
         self.console.event(&SidecarEvent::Summary(Summary {
@@ -91,6 +104,7 @@ impl Account {
             io_driver,
             gpu,
             left,
+            lines_dropped,
             left_behind,
         }));
     }

@@ -102,6 +102,9 @@ pub struct Summary {
     /// What it still held at the end.
     #[serde(default)]
     pub left: Left,
+    /// Lines that were dropped, for want of room until the service took them.
+    #[serde(default)]
+    pub lines_dropped: u64,
     /// Unfinished uploads that the store may keep; absent where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<UnfinishedUpload>,

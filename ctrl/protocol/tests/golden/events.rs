@@ -27,6 +27,7 @@ fn summary() -> Summary {
         io_driver: "uring".into(),
         gpu: Some(gpu),
         left: Left { lines: 2, files: 1, ..Left::default() },
+        lines_dropped: 7,
         left_behind: vec![UnfinishedUpload {
             bucket: "b".into(),
             key: "out/big".into(),
