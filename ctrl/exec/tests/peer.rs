@@ -261,7 +261,7 @@ fn orphans_are_buried_while_the_command_runs() {
 /// Nobody comes back to be told how many lines are in the container's own log.
 #[test]
 fn lines_that_no_sidecar_hears_of_are_counted_in_the_own_log() {
-    let mut agent = agent("1", "echo first; while [ ! -e go ]; do sleep 0.01; done; seq 1 500");
+    let agent = agent("1", "echo first; while [ ! -e go ]; do sleep 0.01; done; seq 1 500");
     let mut sidecar = agent.begin();
     sidecar.wait_for("first");
     sidecar.send(&Frame::LinesStored { lines: 1 });
