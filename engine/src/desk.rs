@@ -131,6 +131,9 @@ impl Desk {
                  first request was lost; a lifecycle rule for incomplete uploads removes it"
             ));
         }
+        if let Ok(upload) = &created {
+            self.tally.unfinished().began(&self.bucket, key, upload);
+        }
         created
     }
 
@@ -151,16 +154,27 @@ impl Desk {
             let parts = parts.to_vec();
             self.control.complete(&self.bucket, key, upload, parts, crc, only_new).await
         };
-        self.ask(key, complete).await
+        let completed = self.ask(key, complete).await;
+        let is_gone = completed.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if completed.is_ok() || is_gone {
+            self.tally.unfinished().ended(upload);
+        }
+        completed
     }
 
     /// Gives a multipart upload up; a cancelled job asks once. Nobody is kept
-    /// waiting for it longer than [`Waits::abort`].
+    /// waiting for it longer than [`Waits::abort`], or after a second cancellation.
     pub async fn abort(&self, key: &str, upload: &str) {
         let abort = async || self.control.abort(&self.bucket, key, upload).await;
         let longest = self.waits.abort;
-        let why = match tokio::time::timeout(longest, self.ask(key, abort)).await {
-            Ok(Ok(())) => return,
+        let answer = async {
+            tokio::select! {
+                answer = self.ask(key, abort) => answer,
+                () = self.tally.abandoned() => Err(cancelled()),
+            }
+        };
+        let why = match tokio::time::timeout(longest, answer).await {
+            Ok(Ok(())) => return self.tally.unfinished().ended(upload),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the store did not answer within {longest:?}"),
         };

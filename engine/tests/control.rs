@@ -358,6 +358,32 @@ fn what_is_denied_stays_denied_and_what_has_expired_may_be_renewed() {
 }
 
 #[test]
+fn a_store_is_named_as_the_user_names_it() {
+    for (profile, uri, named) in [
+        ("gs://bkt", "gs://bkt/p", "gs://bkt/k"),
+        ("swift://h.example/ns", "swift://h.example/ns/bkt/p", "swift://h.example/ns/bkt/k"),
+        ("tos://h.example/bkt", "tos://h.example/bkt/p", "tos://h.example/bkt/k"),
+    ] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = Server::start(once(answer("403 Forbidden", "", "")));
+        let entry = format!(
+            "auth: {{data: {{\"{profile}\": {{access_key_id: i, access_key: s, region: r-1}}}}}}"
+        );
+        let (_folder, access) = access(Some(server.url()), &entry);
+        let uri = Uri::parse(uri).unwrap();
+        let (environment, options) = (Environment::default(), StoreOptions::default());
+        let refused = runtime.block_on(async {
+            let opened = open_in(&access, &environment, &uri, &options, &Patience::DEFAULT).await;
+            opened.unwrap().control.head("bkt", "k").await.unwrap_err().to_string()
+        });
+        assert!(refused.contains(named) && !refused.contains("s3://"), "{refused}");
+        // Its connections end with it.
+        drop(runtime);
+        server.finish();
+    }
+}
+
+#[test]
 fn gs_takes_one_key_a_request_and_its_own_region() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = Server::start(once(answer("404 Not Found", "", "")));

@@ -125,7 +125,8 @@ impl Store {
             Err((fault, scratch)) => return Err((fault.at(self.endpoint.url()), Some(scratch))),
         };
         if !matches!(response.head().status, 200 | 206) {
-            let (refusal, scratch) = self.explain(response, subject(request), &signed).await;
+            let (refusal, scratch) =
+                self.explain(response, subject(&self.endpoint, request), &signed).await;
             return Err((refusal, Some(scratch)));
         }
         match check(request, response.head(), response.body()) {
@@ -141,8 +142,9 @@ impl Store {
     }
 }
 
-fn subject(request: &GetRequest) -> Subject<'_> {
-    Subject { bucket: &request.bucket, key: &request.key, permission: "s3:GetObject" }
+fn subject<'a>(endpoint: &'a Endpoint, request: &'a GetRequest) -> Subject<'a> {
+    let (store, bucket, key) = (endpoint.store(), &*request.bucket, &*request.key);
+    Subject { store, bucket, key, permission: "s3:GetObject" }
 }
 
 fn fields(request: &GetRequest) -> Result<Vec<(&'static str, String)>> {
@@ -172,7 +174,7 @@ enum Misfit {
 }
 
 fn at(misfit: Misfit, endpoint: &Endpoint, request: &GetRequest) -> Error {
-    let (url, subject) = (endpoint.url(), subject(request));
+    let (url, subject) = (endpoint.url(), subject(endpoint, request));
     match misfit {
         Misfit::Version => Error::new(
             ErrorKind::Changed,
