@@ -106,6 +106,14 @@ impl CredentialsSnapshot {
         Self { shared, renewal: Some(Arc::new(Renewal(task.abort_handle()))) }
     }
 
+    /// The key pairs that `next` draws, one after the other, in a simulation.
+    #[cfg(feature = "sim")]
+    pub fn drawn(next: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let keys = move || Credentials::new(next(), "secret", None, None, "simulated");
+        let first = keys();
+        Self::renewed_by(Arc::new(Drawn(keys)), first)
+    }
+
     /// What to sign with now.
     pub(super) fn current(&self) -> Published {
         self.shared.published.borrow().clone()
@@ -153,6 +161,16 @@ impl CredentialsSnapshot {
                 }
             }
         }
+    }
+}
+
+#[cfg(feature = "sim")]
+struct Drawn<F>(F);
+
+#[cfg(feature = "sim")]
+impl<F: Fn() -> Credentials + Send + Sync> Source for Drawn<F> {
+    fn ask(&self) -> Asked<'_> {
+        Box::pin(std::future::ready(Ok((self.0)())))
     }
 }
 
