@@ -171,6 +171,7 @@ fn life(
                     Err(_) => End::Hung,
                 },
             };
+            world.ends();
             if world.death.borrow().is_some() { End::Died } else { end }
         })
     }));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::faults::Fault;
-use crate::world::Simulation;
+use crate::world::{Asked, Simulation};
 
 /// Longer than any patience of the engine.
 const FOR_EVER: Duration = Duration::from_secs(90);
@@ -95,9 +95,12 @@ async fn send(world: &Simulation, far: &UnixStream, mut bytes: &[u8]) -> Option<
 }
 
 fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
-    let range = request.fields.get("range").cloned();
-    world.asked(&request.key, range.as_deref());
-    if world.has_expired(request.fields.get("authorization").map(String::as_str)) {
+    let field = |name| request.fields.get(name).cloned();
+    let (range, version) = (field("range"), field("if-match"));
+    let asked = Asked { key: request.key.clone(), range: range.clone(), version };
+    world.asked(&asked);
+    let authorization = field("authorization");
+    if world.has_expired(authorization.as_deref()) {
         return (refusal(400, "ExpiredToken"), Stop::Never);
     }
     let fault = Fault::OF_ANSWERS.into_iter().find(|fault| {
@@ -107,11 +110,11 @@ fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
         Some(Fault::Failing) => return (refusal(500, "InternalError"), Stop::Never),
         Some(Fault::Throttling) => return (refusal(503, "SlowDown"), Stop::Never),
         Some(Fault::Expired) => {
-            world.expires(request.fields.get("authorization").map(String::as_str));
+            world.expires(authorization.as_deref());
             return (refusal(400, "ExpiredToken"), Stop::Never);
         }
         Some(Fault::Gone) => {
-            world.is_final(&request.key, range.as_deref());
+            world.is_final(&asked);
             return (refusal(404, "NoSuchKey"), Stop::Never);
         }
         Some(Fault::Changed) => world.changes(&request.key),
@@ -122,15 +125,15 @@ fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
         return (refusal(404, "NoSuchKey"), Stop::Never);
     };
     let version = stored.now().clone();
-    if request.fields.get("if-match").is_some_and(|asked| *asked != version.etag) {
+    if asked.version.is_some_and(|asked| asked != version.etag) {
         return (refusal(412, "PreconditionFailed"), Stop::Never);
     }
     let total = version.bytes.len();
-    let asked = range.as_deref().and_then(|range| bounds(range, total));
-    let (start, end) = asked.unwrap_or((0, total));
+    let part = range.as_deref().and_then(|range| bounds(range, total));
+    let (start, end) = part.unwrap_or((0, total));
     let mut body = version.bytes[start..end].to_vec();
     let mut head = format!("content-length: {}\r\netag: {}\r\n", body.len(), version.etag);
-    let status = match asked {
+    let status = match part {
         Some(_) => {
             let shift = usize::from(fault == Some(Fault::WrongRange));
             head += &format!("content-range: bytes {}-{}/{total}\r\n", start + shift, end - 1);

@@ -33,6 +33,14 @@ pub(crate) enum Crash {
     PowerLoss,
 }
 
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    pub(crate) key: String,
+    pub(crate) range: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
 pub(crate) struct Simulation {
     me: Weak<Self>,
     chance: RefCell<Chance>,
@@ -61,7 +69,7 @@ pub(crate) struct Simulation {
     pub(crate) keys_drawn: Arc<AtomicU64>,
     expired: Cell<u64>,
     /// Requests of this life that were answered for good.
-    finals: RefCell<BTreeSet<(String, Option<String>)>>,
+    finals: RefCell<BTreeSet<Asked>>,
     far_ends: RefCell<Vec<Weak<UnixStream>>>,
     pub(crate) broken_rules: RefCell<Vec<String>>,
     mutant: Option<Mutant>,
@@ -116,6 +124,11 @@ impl Simulation {
         self.store.borrow().iter().for_each(|stored| stored.was_flipped.set(false));
     }
 
+    /// The life is over, and its clock with it.
+    pub(crate) fn ends(&self) {
+        self.born.set(None);
+    }
+
     /// What happened so far, in one number.
     pub(crate) fn trace(&self) -> u64 {
         self.trace.borrow().finish()
@@ -162,16 +175,19 @@ impl Simulation {
     }
 
     /// A request came: none that was answered for good comes again.
-    pub(crate) fn asked(&self, key: &str, range: Option<&str>) {
-        self.note(key, range.map_or(0, |range| range.len() as u64));
-        let asked = (key.to_owned(), range.map(str::to_owned));
-        if self.finals.borrow().contains(&asked) {
-            self.breaks(format!("{asked:?} was asked again after a final answer"));
+    pub(crate) fn asked(&self, asked: &Asked) {
+        self.note(&asked.key, asked.range.as_ref().map_or(0, |range| range.len() as u64));
+        if self.finals.borrow().contains(asked) {
+            self.breaks(format!("{asked:?} again, after a final answer"));
         }
     }
 
-    pub(crate) fn is_final(&self, key: &str, range: Option<&str>) {
-        self.finals.borrow_mut().insert((key.to_owned(), range.map(str::to_owned)));
+    /// An answer is final, unless it may be lost on its way.
+    pub(crate) fn is_final(&self, asked: &Asked) {
+        let faults = self.faults.borrow();
+        if faults.iter().all(|(fault, _)| *fault != Fault::Reset) {
+            self.finals.borrow_mut().insert(asked.clone());
+        }
     }
 
     pub(crate) fn changes(&self, key: &str) {
@@ -269,6 +285,7 @@ impl World for Simulation {
 
     fn pick(&self, count: usize) -> usize {
         self.step();
+        self.note("pick", count as u64);
         self.below(count.max(1))
     }
 
