@@ -29,11 +29,7 @@ pub type Simulated = Pin<Box<dyn Future<Output = (Result<Report>, usize)>>>;
 ///
 /// # Errors
 /// The thread lives in no simulation.
-pub fn simulated(
-    job: Job,
-    opened: Opened,
-    memory_bytes: usize,
-) -> Result<Simulated> {
+pub fn simulated(job: Job, opened: Opened, memory_bytes: usize) -> Result<Simulated> {
     let waits = Waits::default();
     let start = worker::Start { number: 0, io: IoChoice::Sim, memory_bytes, waits };
     let (shard, served) = worker::simulated(&start)?;

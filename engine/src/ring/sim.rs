@@ -134,12 +134,8 @@ impl Sim {
     fn try_socket(&self, slot: &mut Slot, most: Option<usize>) -> Option<Outcome> {
         let most = most.unwrap_or(usize::MAX).max(1);
         let whole = match slot.call.as_mut()? {
-            Call::Recv { into, .. } => {
-                cut(into.start, &mut into.end, most)
-            }
-            Call::Send { slice } => {
-                cut(slice.start, &mut slice.end, most)
-            }
+            Call::Recv { into, .. } => cut(into.start, &mut into.end, most),
+            Call::Send { slice } => cut(slice.start, &mut slice.end, most),
             _ => return None,
         };
         let tried = attempt(slot);

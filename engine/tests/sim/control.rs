@@ -1,7 +1,6 @@
 //! The control plane, in memory: pages, heads, and its own faults.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use osmo_engine::s3::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone, Rung};
 use osmo_engine::{Error, ErrorKind, Result};
@@ -19,7 +18,7 @@ impl Desk {
     /// Some time later, unless the store has had enough.
     async fn ask(&self, what: &str) -> Result<()> {
         self.0.note(what, 0);
-        tokio::time::sleep(Duration::from_millis(self.0.up_to(50))).await;
+        self.0.takes(50).await;
         for fault in [Fault::Throttling, Fault::Failing, Fault::Reset] {
             if self.0.strikes(fault) {
                 return Err(Error::new(fault.kind(), "the control plane does not feel like it"));

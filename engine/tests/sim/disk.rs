@@ -22,6 +22,15 @@ pub(crate) type Below<'a> = &'a dyn Fn(usize) -> usize;
 /// Bytes that a disk writes at once: old sectors, and today's.
 const SECTORS: [usize; 2] = [512, 4096];
 
+/// What a disk tends to lose.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Contents, of some files wholly.
+    NamesFirst,
+    /// Whatever.
+    Any,
+}
+
 #[derive(Clone)]
 struct Held {
     path: PathBuf,
@@ -136,6 +145,8 @@ pub(crate) fn lose_power(
 ) -> io::Result<()> {
     let now = Image::of(root)?;
     let sector = SECTORS[below(2)];
+    // Many disks know all names and lengths, and contents as they came to them.
+    let style = if below(2) == 0 { Style::NamesFirst } else { Style::Any };
     // Names first: each inode where it was, where it is, or nowhere.
     let mut taken = BTreeSet::new();
     let mut left: Vec<(PathBuf, PathBuf, Held)> = Vec::new();
@@ -146,12 +157,15 @@ pub(crate) fn lose_power(
             (None, Some(from)) => vec![None, Some(from), Some(&held.path)],
             (None, None) => vec![None, Some(&held.path)],
         };
-        let name = names[below(names.len())];
+        let name = match style {
+            Style::NamesFirst => names[names.len() - 1],
+            Style::Any => names[below(names.len())],
+        };
         let Some(name) = name.filter(|name| taken.insert((*name).to_owned())) else {
             fs::remove_file(root.join(&held.path))?;
             continue;
         };
-        let content = mixed(old, held, sector, below);
+        let content = mixed(old, held, (sector, style), below);
         left.push((held.path.clone(), name.to_owned(), content));
     }
     // Out of the way of each other, then in place.
@@ -185,14 +199,23 @@ fn place(root: &Path, name: &Path) -> io::Result<()> {
 }
 
 /// Some sectors as they are now, the others as they were, or zero.
-fn mixed(old: Option<&Held>, now: &Held, sector: usize, below: Below<'_>) -> Held {
+fn mixed(
+    old: Option<&Held>,
+    now: &Held,
+    (sector, style): (usize, Style),
+    below: Below<'_>,
+) -> Held {
     let nothing = Held { bytes: Vec::new(), ..now.clone() };
     let old = old.unwrap_or(&nothing);
-    let meta = if below(4) > 0 { now } else { old };
+    let is_now = style == Style::NamesFirst || below(4) > 0;
+    let meta = if is_now { now } else { old };
     let mut bytes = old.bytes.clone();
     bytes.resize(now.bytes.len().max(old.bytes.len()), 0);
     // Everything, nothing, or about as much as chance has it.
-    let share = [0, 1, 2, 4][below(4)];
+    let share = match style {
+        Style::NamesFirst => [0, 4][below(2)],
+        Style::Any => [0, 1, 2, 4][below(4)],
+    };
     for (at, new) in now.bytes.chunks(sector).enumerate() {
         let place = at * sector..at * sector + new.len();
         if bytes[place.clone()] != *new && below(4) < share {

@@ -22,9 +22,11 @@ use crate::world::{Crash, Simulation};
 
 /// Longer than any run that goes on: whoever waits so long waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(6 * 3600);
+/// As slow as a store may be that nobody gives up.
+const SLOW: u64 = 300;
 const LIVES_MAX: u64 = 4;
-/// A life that dies does so within this many steps.
-const STEPS_MAX: u64 = 1500;
+/// A life that dies does so within one of these numbers of steps.
+const STEPS_MAX: [u64; 3] = [200, 1500, 5000];
 
 /// What a seed came to.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ struct Scene {
     store: Vec<Stored>,
     part_bytes: u64,
     memory_bytes: usize,
+    /// How many times longer everything takes at the store.
+    slowness: u64,
     journal: Journaling,
     on_change: OnChange,
 }
@@ -51,6 +55,7 @@ impl Scene {
             store: store.collect(),
             part_bytes,
             memory_bytes: [1_200_000, 2 << 20, 4 << 20][below(chance, 3)],
+            slowness: [1, 1, 10, 100, SLOW][below(chance, 5)],
             journal: if below(chance, 5) > 0 { Journaling::Kept } else { Journaling::Without },
             on_change: if below(chance, 2) > 0 { OnChange::Error } else { OnChange::Restart },
         }
@@ -101,9 +106,10 @@ pub(crate) fn seed(seed: u64, mutant: Option<Mutant>) -> Outcome {
     let root = folder.path().join("root");
     std::fs::create_dir(&root).expect("make the destination");
     let mut chance = Chance::from_seed(seed);
-    let Scene { mut store, part_bytes, memory_bytes, journal, on_change } = Scene::of(&mut chance);
+    let Scene { mut store, part_bytes, memory_bytes, slowness, journal, on_change } =
+        Scene::of(&mut chance);
     store.sort_by(|a, b| a.key.cmp(&b.key));
-    let world = Simulation::new(seed, (store, part_bytes), &root, mutant);
+    let world = Simulation::new(seed, (store, part_bytes, slowness), &root, mutant);
     let job = DownloadJob {
         remote: "s3://bucket/in".into(),
         local: root.clone(),
@@ -111,15 +117,18 @@ pub(crate) fn seed(seed: u64, mutant: Option<Mutant>) -> Outcome {
         on_change,
         ..DownloadJob::default()
     };
-    let mut crashes = 0;
+    let (mut crashes, is_long) = (0, slowness == SLOW);
     for _ in 0..chance.up_to(LIVES_MAX) {
+        // Only lives that outlast a commit show what it is worth.
         let crash = match chance.up_to(4) {
+            _ if is_long && chance.up_to(3) > 0 => Some(Crash::PowerLoss),
             0 | 1 => Some(Crash::Killed),
             2 | 3 => Some(Crash::PowerLoss),
             _ => None,
         };
-        let crash_at = crash.map_or(u64::MAX, |_| 1 + chance.up_to(STEPS_MAX));
-        let faults = if chance.up_to(3) > 0 { faults(&mut chance) } else { Vec::new() };
+        let steps_max = STEPS_MAX[below(&mut chance, 3)];
+        let crash_at = crash.map_or(u64::MAX, |_| 1 + chance.up_to(steps_max));
+        let faults = if !is_long && chance.up_to(3) > 0 { faults(&mut chance) } else { Vec::new() };
         let end = life(&world, &job, memory_bytes, (faults, crash_at));
         world.note("steps", world.steps());
         match end {
@@ -165,7 +174,7 @@ fn life(
             );
             let end = tokio::select! {
                 biased;
-                () = world.died.notified() => End::Died,
+                () = world.death() => End::Died,
                 ended = tokio::time::timeout(FOR_EVER, run.expect("a shard")) => match ended {
                     Ok((ended, left)) => End::Ended(ended, left),
                     Err(_) => End::Hung,
@@ -177,7 +186,9 @@ fn life(
     }));
     lived.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
-        End::Panicked(said.or(panic.downcast_ref::<&str>().map(|s| (*s).into())).unwrap_or_default())
+        End::Panicked(
+            said.or(panic.downcast_ref::<&str>().map(|s| (*s).into())).unwrap_or_default(),
+        )
     })
 }
 
@@ -221,7 +232,8 @@ fn judge(world: &Simulation, end: End) {
     if open > 0 {
         world.breaks(format!("{open} connections were not closed"));
     }
-    let fair: BTreeSet<_> = world.faults.borrow().iter().map(|(fault, _)| name(fault.kind())).collect();
+    let fair: BTreeSet<_> =
+        world.faults.borrow().iter().map(|(fault, _)| name(fault.kind())).collect();
     let kinds: Vec<(ErrorKind, String)> = match &ended {
         Err(error) => vec![(error.kind(), error.to_string())],
         Ok(report) => report.failures.iter().map(|f| (f.kind, f.reason.clone())).collect(),
@@ -235,7 +247,8 @@ fn judge(world: &Simulation, end: End) {
     if let Ok(report) = &ended
         && report.failures_total == 0
     {
-        let (there, wanted) = (visible(&world.root).expect("read").len(), world.store.borrow().len());
+        let (there, wanted) =
+            (visible(&world.root).expect("read").len(), world.store.borrow().len());
         if there != wanted {
             world.breaks(format!("success with {there} files of {wanted}"));
         }
@@ -260,8 +273,9 @@ fn judge_last(world: &Simulation, end: End) {
             world.breaks(format!("{path} is not what the store has"));
         }
     }
-    if world.root.join(".osmo-partial").exists() {
-        world.breaks("unfinished files are left".into());
+    if let Ok(left) = std::fs::read_dir(world.root.join(".osmo-partial")) {
+        let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
+        world.breaks(format!("unfinished files are left: {left:?}"));
     }
 }
 

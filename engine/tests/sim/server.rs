@@ -32,7 +32,7 @@ enum Stop {
 pub(crate) async fn serve(world: Rc<Simulation>, far: Rc<UnixStream>) {
     let mut received = Vec::new();
     while let Some(request) = next(&world, &far, &mut received).await {
-        sleep(Duration::from_millis(world.up_to(30))).await;
+        world.takes(30).await;
         let (answer, stop) = answer(&world, &request);
         let (bytes, ends) = match stop {
             Stop::Never => (&answer[..], false),
@@ -89,7 +89,7 @@ async fn send(world: &Simulation, far: &UnixStream, mut bytes: &[u8]) -> Option<
             Err(_) => return None,
         }
         world.stirs();
-        sleep(Duration::from_millis(world.up_to(8))).await;
+        world.takes(8).await;
     }
     Some(())
 }
@@ -103,9 +103,9 @@ fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
     if world.has_expired(authorization.as_deref()) {
         return (refusal(400, "ExpiredToken"), Stop::Never);
     }
-    let fault = Fault::OF_ANSWERS.into_iter().find(|fault| {
-        world.is_fair(*fault, &request.key) && world.strikes(*fault)
-    });
+    let fault = Fault::OF_ANSWERS
+        .into_iter()
+        .find(|fault| world.is_fair(*fault, &request.key) && world.strikes(*fault));
     match fault {
         Some(Fault::Failing) => return (refusal(500, "InternalError"), Stop::Never),
         Some(Fault::Throttling) => return (refusal(503, "SlowDown"), Stop::Never),

@@ -19,7 +19,7 @@ use osmo_engine::clock::Chance;
 use osmo_engine::sim::{Fate, Mutant, Step, World};
 use rustix::io::Errno;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::disk::{Death, Image, visible};
 use crate::faults::Fault;
@@ -50,9 +50,10 @@ pub(crate) struct Simulation {
     born: Cell<Option<Instant>>,
     stir: Notify,
     pub(crate) arrived: Notify,
-    pub(crate) died: Notify,
+    died: Notify,
     pub(crate) store: RefCell<Vec<Stored>>,
     pub(crate) part_bytes: u64,
+    slowness: u64,
     /// What may happen in this life, once in so many chances.
     pub(crate) faults: RefCell<Vec<(Fault, u64)>>,
     pub(crate) root: PathBuf,
@@ -78,7 +79,7 @@ pub(crate) struct Simulation {
 impl Simulation {
     pub(crate) fn new(
         seed: u64,
-        (store, part_bytes): (Vec<Stored>, u64),
+        (store, part_bytes, slowness): (Vec<Stored>, u64, u64),
         root: &Path,
         mutant: Option<Mutant>,
     ) -> Rc<Self> {
@@ -93,6 +94,7 @@ impl Simulation {
             died: Notify::new(),
             store: RefCell::new(store),
             part_bytes,
+            slowness,
             faults: RefCell::default(),
             root: root.to_owned(),
             steps: Cell::new(0),
@@ -149,6 +151,11 @@ impl Simulation {
 
     pub(crate) fn up_to(&self, most: u64) -> u64 {
         self.chance.borrow_mut().up_to(most)
+    }
+
+    /// Some time at the store, this many milliseconds at most where it is fast.
+    pub(crate) async fn takes(&self, most_ms: u64) {
+        sleep(Duration::from_millis(self.up_to(most_ms * self.slowness))).await;
     }
 
     pub(crate) fn below(&self, limit: usize) -> usize {
@@ -221,6 +228,13 @@ impl Simulation {
             let death = Death::hold(&self.root, &aside).expect("hold the tree");
             *self.death.borrow_mut() = Some(death);
             self.died.notify_one();
+        }
+    }
+
+    /// Waits for this life's end before its time.
+    pub(crate) async fn death(&self) {
+        while !self.over.get() {
+            self.died.notified().await;
         }
     }
 
