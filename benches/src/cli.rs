@@ -12,7 +12,7 @@ use osmo_tests::model_server::{Catalog, Model, Profile};
 use tokio::sync::Notify;
 
 use crate::workload::{Scale, Workload};
-use crate::{compare, once, pod, report, say};
+use crate::{compare, once, pod, report, say, trust};
 
 /// Compares osmo with its peers.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Compare(Box<compare::Flags>),
     /// Measure a living pod beside bare programs over the same hops
     Pod(Box<pod::Flags>),
+    /// Measure what digests and the journal cost a download
+    Trust(trust::Flags),
     /// Write the page from a record
     Report(report::Flags),
     /// Serve the model store until the process is stopped
@@ -55,6 +57,9 @@ struct ModelFlags {
     /// Size of the data sets, as a part of the full size
     #[arg(long, default_value = "1")]
     scale: Scale,
+    /// Declare no checksum of any object
+    #[arg(long)]
+    silent: bool,
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
@@ -76,6 +81,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(flags) => report::main(&flags).map(|()| ExitCode::SUCCESS),
         Command::Model(flags) => model(&flags).map(|()| ExitCode::SUCCESS),
         Command::Once(flags) => once::main(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Trust(flags) => trust::main(&flags).map(|()| ExitCode::SUCCESS),
         Command::Pod(flags) => pod::main(&flags).map(|()| ExitCode::SUCCESS),
         Command::Bare(flags) => pod::bare(&flags).map(|()| ExitCode::SUCCESS),
     };
@@ -104,6 +110,7 @@ fn model(flags: &ModelFlags) -> Result<()> {
     }
     out.flush()?;
     let model = Model::new(flags.profile, Catalog::new(sets.to_vec()), flags.seed);
+    let model = if flags.silent { model.silent() } else { model };
     Ok(model.serve(listener, &Notify::new())?)
 }
 

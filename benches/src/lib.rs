@@ -36,6 +36,7 @@ mod record;
 mod report;
 mod server;
 mod table;
+mod trust;
 mod verify;
 mod workload;
 

@@ -10,14 +10,14 @@
 //! become a record, and the page is made from it alone.
 
 mod bare;
-mod case;
+pub(crate) mod case;
 mod files;
 mod forward;
 mod idle;
 mod init;
 mod life;
 mod lines;
-mod page;
+pub(crate) mod page;
 mod peak;
 mod place;
 mod relay;

@@ -87,9 +87,17 @@ impl Ground {
             Kind::Nginx => nginx::start(self, sources, false),
             Kind::NginxTls => nginx::start(self, sources, true),
             Kind::Seaweed => seaweed::start(self, if load { sources } else { &[] }),
-            Kind::Model => model::start(self),
+            Kind::Model => model::start(self, false),
         };
-        let running = running.with_context(|| format!("start {kind:?}"))?;
+        self.pinned(running.with_context(|| format!("start {kind:?}"))?)
+    }
+
+    /// Starts a model that declares no checksum of any object.
+    pub(crate) fn start_silent(&self) -> Result<Running> {
+        self.pinned(model::start(self, true).context("start the silent model")?)
+    }
+
+    fn pinned(&self, running: Running) -> Result<Running> {
         if let Some(cpu) = self.cpu {
             for pid in proc::tree(running.pid()) {
                 for thread in proc::threads(pid) {

@@ -31,6 +31,7 @@ mod landing;
 mod object;
 pub mod plan;
 pub mod publish;
+mod race;
 mod recorded;
 mod renew;
 mod resume;

@@ -5,6 +5,7 @@
 //!          successes, halves when the store asks for less load
 //!  Gate    the queue in front of the window, first come first served
 //!  Retry   one part's attempts: whether there is another, and when
+//!  Hedges  when a request that stalls is asked a second time
 //!  Course  whether a listing gets anywhere, or walks in a circle
 //!  Pace    bytes a second, over all of a job's connections
 //! ```
@@ -13,12 +14,14 @@
 
 mod course;
 mod gate;
+mod hedge;
 mod pace;
 mod retry;
 mod window;
 
 pub use course::Course;
 pub use gate::{Gate, Pass};
+pub use hedge::{Active, Hedges};
 pub use pace::{Pace, SharedPace};
 pub use retry::{Retry, given_up};
 pub use window::Window;

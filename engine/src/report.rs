@@ -105,6 +105,8 @@ pub struct Report {
     pub failures_total: u64,
     /// Attempts that failed and were repeated.
     pub retries: u64,
+    /// Requests that stalled, and were overtaken by a second one for the rest.
+    pub hedges: u64,
     /// How the bytes were checked.
     pub verification: Verification,
     /// CPU and memory of this process over the job.

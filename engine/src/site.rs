@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::flow::{Gate, Retry, SharedPace, given_up};
+use crate::flow::{Gate, Hedges, Retry, SharedPace, given_up};
 use crate::mem::{Buffer, Lease, Pool};
 use crate::ring::Ring;
 use crate::s3::Store;
@@ -30,6 +30,8 @@ pub struct Site {
     pub gate: Gate,
     /// Jitter.
     pub chance: Rc<RefCell<Chance>>,
+    /// Second requests for what stalls.
+    pub hedges: Hedges,
     /// The retry policy.
     pub policy: RetryPolicy,
     /// Bytes a second, where the job has a limit.

@@ -32,6 +32,7 @@ pub struct Tally {
     bytes_visible: AtomicU64,
     bytes_resumed: AtomicU64,
     retries: AtomicU64,
+    hedges: AtomicU64,
     failures: Mutex<Failures>,
     verified: Mutex<Verification>,
     breaker: Mutex<Breaker>,
@@ -69,6 +70,7 @@ impl Tally {
             bytes_visible: AtomicU64::new(0),
             bytes_resumed: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            hedges: AtomicU64::new(0),
             failures: Mutex::default(),
             verified: Mutex::default(),
             breaker: Mutex::default(),
@@ -197,6 +199,11 @@ impl Tally {
         self.tell(JobEvent::Retry { key, attempt, wait, reason });
     }
 
+    /// A second request was faster than one that stalled.
+    pub fn hedged(&self) {
+        self.hedges.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A remark on the whole job.
     pub fn note(&self, remark: impl Into<String>) {
         self.tell(JobEvent::Note(remark.into()));
@@ -277,6 +284,7 @@ impl Tally {
             failures: failures.kept.clone(),
             failures_total: failures.total,
             retries: self.retries.load(Ordering::Relaxed),
+            hedges: self.hedges.load(Ordering::Relaxed),
             verification,
             ..crate::Report::default()
         }

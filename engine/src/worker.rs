@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::clock::Chance;
 use crate::config::IoChoice;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{Gate, Window};
+use crate::flow::{Gate, Hedges, Window};
 use crate::mem::Pool;
 use crate::object::Object;
 use crate::report::IoReport;
@@ -311,6 +311,7 @@ impl Worker {
                 pool: self.pool.clone(),
                 gate: self.gate.clone(),
                 chance: Rc::clone(&self.chance),
+                hedges: Hedges::default(),
                 policy: self.waits.retry,
                 pace: brief.pace(),
                 store,

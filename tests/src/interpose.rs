@@ -56,6 +56,8 @@ pub enum Fault {
     /// Refused at once with this status and S3 code; the body is not read
     /// before.
     Answer(u16, &'static str),
+    /// The store hears of it when the test says so.
+    Late(Hold),
     /// The answer names another entity tag.
     Etag(&'static str),
     /// After so many bytes of the answer's body.
@@ -212,6 +214,9 @@ fn exchange(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     let fault = (shared.script)(&request);
     if let Fault::Answer(status, code) = fault {
         return refuse(client, status, code);
+    }
+    if let Fault::Late(hold) = &fault {
+        hold.meet();
     }
     let mut store = TcpStream::connect(shared.store)?;
     patient(&store)?;

@@ -81,19 +81,20 @@ fn assert_ended(output: &Output, code: i32, words: &[&str]) {
 }
 
 fn assert_same(to: &Path, source: &Path) {
-    assert_eq!(tree::sha256sums(to).unwrap(), tree::sha256sums(source).unwrap());
-    assert_no_partial(to);
+    assert_same_files(to, source);
+    assert!(!to.join(".osmo-partial").exists(), "the partial folder is left behind");
 }
 
-fn assert_no_partial(to: &Path) {
-    assert!(!to.join(".osmo-partial").exists(), "the partial folder is left behind");
+fn assert_same_files(to: &Path, source: &Path) {
+    assert_eq!(tree::sha256sums(to).unwrap(), tree::sha256sums(source).unwrap());
+    tree::assert_no_leftovers(to);
 }
 
 /// All but `missing` arrived, as they are in the source.
 fn assert_all_but(missing: &str, to: &Path, source: &Path) {
     assert!(!to.join(missing).exists(), "{missing} was published");
     fs::remove_file(source.join(missing)).unwrap();
-    assert_same(to, source);
+    assert_same_files(to, source);
 }
 
 /// The first request for each range of the large object.
@@ -383,7 +384,7 @@ fn an_interrupted_download_leaves_whole_files_only(driver: &str) {
 
     assert_ended(&output, 3, &["cancelled"]);
     assert!(!to.path().join("large").exists());
-    assert_no_partial(to.path());
+    tree::assert_no_leftovers(to.path());
     let expected = tree::sha256sums(source.path()).unwrap();
     for line in tree::sha256sums(to.path()).unwrap().lines() {
         assert!(expected.lines().any(|whole| whole == line), "{line}");

@@ -55,7 +55,7 @@ fn a_download_ends(driver: &str) {
     world.server.always(Call::GetWhole, "p/", Step::Reset(0));
     let to = tempfile::tempdir().unwrap();
     assert_ended(&world, world.download("s3://bkt/p/", to.path()), Call::GetWhole);
-    assert!(!to.path().join(".osmo-partial").exists());
+    osmo_tests::tree::assert_no_leftovers(to.path());
     assert!(world.server.requests(Call::List) < OBJECTS / PAGE, "listed to the end");
 }
 

@@ -50,7 +50,7 @@ fn entry(key: &str, bytes: u64, tag: u32) -> String {
 fn downloaded(world: &World) -> (End, String, String) {
     let to = tempfile::tempdir().unwrap();
     let (end, sentence) = End::of(&world.download("s3://bkt/p/", to.path()));
-    assert!(!to.path().join(".osmo-partial").exists(), "the partial folder is left");
+    tree::assert_no_leftovers(to.path());
     assert_eq!(world.server.connections_left(), 0);
     assert_eq!(world.server.violations(), Vec::<String>::new());
     (end, sentence, tree::sha256sums(to.path()).unwrap())

@@ -46,7 +46,7 @@ fn round(driver: &str, chance: &mut Chance) {
     }
     let to = tempfile::tempdir().unwrap();
     let (end, sentence) = End::of(&world.download("s3://bkt/p/", to.path()));
-    assert!(!to.path().join(".osmo-partial").exists(), "{end:?} left the partial folder");
+    osmo_tests::tree::assert_no_leftovers(to.path());
     let mut arrived = 0;
     for number in 0..OBJECTS {
         match std::fs::read(to.path().join(format!("{number:02}"))) {

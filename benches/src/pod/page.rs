@@ -1,7 +1,5 @@
 //! The table, from a record alone.
 
-use std::fmt::Write as _;
-
 use super::case::{Bar, Measure, Record};
 use crate::table::Spread;
 
@@ -21,16 +19,19 @@ pub(crate) fn page(record: &Record) -> String {
         record.rounds,
         record.scale,
     );
-    for measure in record.cases.values().flatten() {
-        let Some(spread) = Spread::of(measure.values.clone()) else { continue };
-        let figure = figure(spread, &measure.unit);
-        let (bar, verdict) = match measure.bar {
-            Some(bar) => (limit(bar, &measure.unit), verdict(bar, spread.median)),
-            None => (String::new(), ""),
-        };
-        let _ = writeln!(text, "| {} | {figure} | {bar} | {verdict} |", measure.what);
-    }
+    record.cases.values().flatten().for_each(|measure| text.push_str(&row(measure)));
     text
+}
+
+/// One row: what, figure, bar, verdict.
+pub(crate) fn row(measure: &Measure) -> String {
+    let Some(spread) = Spread::of(measure.values.clone()) else { return String::new() };
+    let figure = figure(spread, &measure.unit);
+    let (bar, verdict) = match measure.bar {
+        Some(bar) => (limit(bar, &measure.unit), verdict(bar, spread.median)),
+        None => (String::new(), ""),
+    };
+    format!("| {} | {figure} | {bar} | {verdict} |\n", measure.what)
 }
 
 /// One measure for a person who waits.

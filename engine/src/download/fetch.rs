@@ -1,7 +1,9 @@
 //! Part → [`Fetched`]: a GET's body into leased buffers.
 
+use crate::download::race::{Won, race};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mem::{Lease, Slice};
+use crate::flow::Active;
+use crate::mem::{Buffer, Lease, Slice};
 use crate::s3::{GetBody, GetHead, GetRequest};
 use crate::site::{Site, buffer};
 
@@ -17,10 +19,15 @@ pub struct Fetched {
 pub(super) struct Fetch<'a> {
     body: GetBody,
     lease: &'a Lease,
+    /// Buffers of a second request that won.
+    spare: Option<Lease>,
     site: &'a Site,
+    /// What was asked for, in the words of the first request.
+    request: GetRequest,
     offset: u64,
     end: u64,
     failed: Option<Error>,
+    _active: Active,
 }
 
 impl<'a> Fetch<'a> {
@@ -29,12 +36,17 @@ impl<'a> Fetch<'a> {
     pub(super) async fn open(
         site: &'a Site,
         lease: &'a Lease,
-        request: &GetRequest,
+        request: GetRequest,
         (offset, end): (u64, u64),
         object_bytes: u64,
     ) -> Result<Self> {
         let scratch = buffer(lease)?;
-        let body = site.store.get(request, scratch).await.map_err(|(error, _)| error)?;
+        let active = site.hedges.active();
+        let first = site.store.get(&request, scratch);
+        let (body, spare) = match race(site, first, || Some(request.clone()), end - offset).await {
+            Won::First(answer) => (answer.map_err(|(error, _)| error)?, None),
+            Won::Second(body, spare) => (*body, Some(spare)),
+        };
         let head = body.head();
         // A range may fit an object that has grown or shrunk behind it.
         let resized = head.object_bytes.is_some_and(|bytes| bytes != object_bytes);
@@ -48,7 +60,8 @@ impl<'a> Fetch<'a> {
                 ),
             ));
         }
-        Ok(Self { body, lease, site, offset, end, failed: None })
+        let failed = None;
+        Ok(Self { body, lease, spare, site, request, offset, end, failed, _active: active })
     }
 
     pub(super) fn head(&self) -> &GetHead {
@@ -64,8 +77,8 @@ impl<'a> Fetch<'a> {
         let offset = self.offset;
         let mut slices: Vec<Slice> = Vec::with_capacity(crate::site::PART_BUFFERS);
         while self.offset < self.end && self.failed.is_none() {
-            let Some(buffer) = self.lease.take() else { break };
-            let (filled, buffer) = self.fill(buffer).await;
+            let Some(buffer) = self.take() else { break };
+            let Some((filled, buffer)) = self.fill(buffer).await else { continue };
             if filled > 0 {
                 slices.push(Slice { buffer, start: 0, end: filled });
             }
@@ -83,13 +96,28 @@ impl<'a> Fetch<'a> {
         Ok(Some(Fetched { slices, offset, bytes: self.offset - offset }))
     }
 
-    async fn fill(&mut self, mut buffer: crate::mem::Buffer) -> (usize, crate::mem::Buffer) {
+    fn take(&self) -> Option<Buffer> {
+        self.lease.take().or_else(|| self.spare.as_ref()?.take())
+    }
+
+    /// Fills the buffer; `None` when another answer brings its bytes anew.
+    async fn fill(&mut self, mut buffer: Buffer) -> Option<(usize, Buffer)> {
         let due = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
         let room = buffer.len().min(due);
         let mut filled = 0;
         while filled < room {
             let allowed = self.allowed(room - filled).await;
-            let (read, back) = self.body.read(buffer, filled..filled + allowed).await;
+            let first = self.body.read(buffer, filled..filled + allowed);
+            let (site, missing) = (self.site, self.end - self.offset);
+            let rest = || self.request.rest(self.offset, self.end);
+            let (read, back) = match race(site, first, rest, missing).await {
+                Won::First(ended) => ended,
+                Won::Second(body, spare) => {
+                    self.unused(allowed + filled);
+                    (self.body, self.spare) = (*body, Some(spare));
+                    return None;
+                }
+            };
             buffer = back;
             self.unused(allowed - read.as_ref().map_or(0, |count| *count));
             match read {
@@ -108,7 +136,8 @@ impl<'a> Fetch<'a> {
             }
         }
         self.offset += filled as u64;
-        (filled, buffer)
+        self.site.hedges.moved(filled as u64);
+        Some((filled, buffer))
     }
 
     /// How many of `wanted` bytes may be read now; waits for the job's pace.

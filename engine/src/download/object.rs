@@ -323,7 +323,7 @@ impl Parts {
             return Ok(());
         }
         let mut fetch =
-            Fetch::open(&self.site, lease, &request, (from, range.end), self.object.bytes).await?;
+            Fetch::open(&self.site, lease, request, (from, range.end), self.object.bytes).await?;
         if expected.is_none() {
             *expected = Some(self.told(fetch.head()));
             *check = PartCheck::new(range, *expected);

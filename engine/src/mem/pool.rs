@@ -90,6 +90,14 @@ impl Pool {
         Waiting { shared: &self.0, buffers, id: None }.await
     }
 
+    /// The right to use `buffers` buffers, if that many are free; whoever waits
+    /// goes on waiting.
+    pub fn lease_now(&self, buffers: usize) -> Option<Lease> {
+        let mut state = self.0.lock();
+        let right = (buffers <= state.unleased).then(|| state.open(buffers))?;
+        Some(Lease { shared: Arc::clone(&self.0), right })
+    }
+
     /// Bytes of one buffer.
     pub fn buffer_bytes(&self) -> usize {
         self.0.mapping.place_bytes()

@@ -25,6 +25,18 @@ pub struct GetRequest {
     pub etag: Option<Arc<str>>,
 }
 
+impl GetRequest {
+    /// The same for `[from, end)`, the rest of what it asks for; `None` where
+    /// nothing would keep the two to one version.
+    pub fn rest(&self, from: u64, end: u64) -> Option<Self> {
+        if from == self.range.map_or(0, |range| range.start) {
+            return Some(self.clone());
+        }
+        self.etag.as_ref()?;
+        Some(Self { range: Some(Range::new(from, end)?), ..self.clone() })
+    }
+}
+
 /// What the response head says, already checked against the request: status
 /// 200 or 206, the range that was asked for, the length it must have.
 #[derive(Clone, Debug, Default)]

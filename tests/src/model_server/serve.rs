@@ -46,6 +46,7 @@ pub struct Model {
     /// CRC64NVME of large generated objects.
     pub(super) checksums: HashMap<u64, String>,
     watch: Option<Arc<Watch>>,
+    pub(super) is_silent: bool,
 }
 
 impl Model {
@@ -65,12 +66,18 @@ impl Model {
             sink: Sink::default(),
             checksums: HashMap::new(),
             watch: None,
+            is_silent: false,
         }
     }
 
     /// Tells `watch` what object bytes are asked for and sent.
     pub fn watched(self, watch: Arc<Watch>) -> Self {
         Self { watch: Some(watch), ..self }
+    }
+
+    /// Declares no checksum of what it generates.
+    pub fn silent(self) -> Self {
+        Self { is_silent: true, ..self }
     }
 
     /// Serves until `stop` is notified.

@@ -178,8 +178,9 @@ fn download(world: &World, case: &Case) -> Result<(End, String), String> {
     if found != due {
         return Err(format!("{end:?} left {found:?} instead of {due:?}: {sentence}"));
     }
-    if to.path().join(".osmo-partial").exists() {
-        return Err(format!("{end:?} left the partial folder"));
+    let left = tree::leftovers(to.path()).map_err(|error| error.to_string())?;
+    if !left.is_empty() || (end == End::Done && to.path().join(".osmo-partial").exists()) {
+        return Err(format!("{end:?} left the partial folder, with {left:?}"));
     }
     Ok((end, sentence))
 }

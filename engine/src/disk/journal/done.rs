@@ -41,8 +41,7 @@ impl DoneTable {
 
     /// When the object was done, and how it looked.
     pub(super) fn get(&self, name: &Name) -> io::Result<Option<(Stamp, Look)>> {
-        let (_, found) = self.find(name)?;
-        Ok(found.map(|(stamp, look)| (stamp, look)))
+        self.find(name).map(|(_, found)| found)
     }
 
     /// The last word on an object counts.

@@ -175,7 +175,7 @@ mod tests {
     const STAMP: Stamp = Stamp { run: 0x0102_0304, epoch: 7 };
 
     fn all() -> [Record; 5] {
-        let name = std::array::from_fn(|i| i as u8);
+        let name = *b"0123456789abcdef";
         let look = Look { inode: u64::MAX, bytes: 1 << 42, modified: (-1, 999_999_999) };
         [
             Record::Run { run: STAMP.run, boot: name },
