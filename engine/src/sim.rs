@@ -76,6 +76,8 @@ pub enum Mutant {
     SliceSkipped,
     /// The journal calls durable what is not written yet.
     JournalFirst,
+    /// A second request asks from the byte before.
+    WrongOffset,
     /// A buffer of each body is kept for ever.
     LeaseLeak,
     /// What is final is tried again.

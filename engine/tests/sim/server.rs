@@ -18,8 +18,8 @@ const FOR_EVER: Duration = Duration::from_secs(90);
 const BURST_BYTES: usize = 64 << 10;
 
 struct Request {
-    key: String,
-    fields: BTreeMap<String, String>,
+    asked: Asked,
+    authorization: Option<String>,
 }
 
 /// Where an answer stops, and whether the connection is of any use then.
@@ -32,6 +32,7 @@ enum Stop {
 pub(crate) async fn serve(world: Rc<Simulation>, far: Rc<UnixStream>) {
     let mut received = Vec::new();
     while let Some(request) = next(&world, &far, &mut received).await {
+        world.asked(&request.asked);
         world.takes(30).await;
         let (answer, stop) = answer(&world, &request);
         let (bytes, ends) = match stop {
@@ -75,8 +76,11 @@ fn parsed(head: &str) -> Request {
     let target = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
     let key = target.strip_prefix("/bucket/").unwrap_or(target).to_owned();
     let fields = lines.filter_map(|line| line.split_once(": "));
-    let fields = fields.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    Request { key, fields }
+    let mut fields: BTreeMap<_, _> =
+        fields.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let (range, version) = (fields.remove("range"), fields.remove("if-match"));
+    let asked = Asked { key, range, version };
+    Request { asked, authorization: fields.remove("authorization") }
 }
 
 async fn send(world: &Simulation, far: &UnixStream, mut bytes: &[u8]) -> Option<()> {
@@ -95,17 +99,13 @@ async fn send(world: &Simulation, far: &UnixStream, mut bytes: &[u8]) -> Option<
 }
 
 fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
-    let field = |name| request.fields.get(name).cloned();
-    let (range, version) = (field("range"), field("if-match"));
-    let asked = Asked { key: request.key.clone(), range: range.clone(), version };
-    world.asked(&asked);
-    let authorization = field("authorization");
+    let Request { asked, authorization } = request;
     if world.has_expired(authorization.as_deref()) {
         return (refusal(400, "ExpiredToken"), Stop::Never);
     }
     let fault = Fault::OF_ANSWERS
         .into_iter()
-        .find(|fault| world.is_fair(*fault, &request.key) && world.strikes(*fault));
+        .find(|fault| world.is_fair(*fault, &asked.key) && world.strikes(*fault));
     match fault {
         Some(Fault::Failing) => return (refusal(500, "InternalError"), Stop::Never),
         Some(Fault::Throttling) => return (refusal(503, "SlowDown"), Stop::Never),
@@ -114,22 +114,22 @@ fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
             return (refusal(400, "ExpiredToken"), Stop::Never);
         }
         Some(Fault::Gone) => {
-            world.is_final(&asked);
+            world.is_final(asked);
             return (refusal(404, "NoSuchKey"), Stop::Never);
         }
-        Some(Fault::Changed) => world.changes(&request.key),
+        Some(Fault::Changed) => world.changes(&asked.key),
         _ => {}
     }
     let mut store = world.store.borrow_mut();
-    let Some(stored) = store.iter_mut().find(|stored| stored.key == request.key) else {
+    let Some(stored) = store.iter_mut().find(|stored| stored.key == asked.key) else {
         return (refusal(404, "NoSuchKey"), Stop::Never);
     };
     let version = stored.now().clone();
-    if asked.version.is_some_and(|asked| asked != version.etag) {
+    if asked.version.as_ref().is_some_and(|asked| *asked != version.etag) {
         return (refusal(412, "PreconditionFailed"), Stop::Never);
     }
     let total = version.bytes.len();
-    let part = range.as_deref().and_then(|range| bounds(range, total));
+    let part = asked.range.as_deref().and_then(|range| bounds(range, total));
     let (start, end) = part.unwrap_or((0, total));
     let mut body = version.bytes[start..end].to_vec();
     let mut head = format!("content-length: {}\r\netag: {}\r\n", body.len(), version.etag);

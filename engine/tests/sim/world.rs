@@ -70,7 +70,7 @@ pub(crate) struct Simulation {
     pub(crate) keys_drawn: Arc<AtomicU64>,
     expired: Cell<u64>,
     /// Requests of this life that were answered for good.
-    finals: RefCell<BTreeSet<Asked>>,
+    finals: RefCell<BTreeMap<Asked, Instant>>,
     far_ends: RefCell<Vec<Weak<UnixStream>>>,
     pub(crate) broken_rules: RefCell<Vec<String>>,
     mutant: Option<Mutant>,
@@ -184,7 +184,9 @@ impl Simulation {
     /// A request came: none that was answered for good comes again.
     pub(crate) fn asked(&self, asked: &Asked) {
         self.note(&asked.key, asked.range.as_ref().map_or(0, |range| range.len() as u64));
-        if self.finals.borrow().contains(asked) {
+        // A second request may be on its way while the first one is answered.
+        let known = self.finals.borrow().get(asked).copied();
+        if known.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
             self.breaks(format!("{asked:?} again, after a final answer"));
         }
     }
@@ -193,7 +195,7 @@ impl Simulation {
     pub(crate) fn is_final(&self, asked: &Asked) {
         let faults = self.faults.borrow();
         if faults.iter().all(|(fault, _)| *fault != Fault::Reset) {
-            self.finals.borrow_mut().insert(asked.clone());
+            self.finals.borrow_mut().entry(asked.clone()).or_insert_with(Instant::now);
         }
     }
 
