@@ -86,34 +86,55 @@ pub enum Mutant {
     WakeLost,
 }
 
-/// Whatever surrounds an engine.
+/// Whatever surrounds an engine. By default nothing fails and no time passes,
+/// and the first of several things comes first.
 pub trait World {
     /// What becomes of an operation that begins now.
-    fn fate(&self, step: Step<'_>) -> Fate;
+    fn fate(&self, step: Step<'_>) -> Fate {
+        let _ = step;
+        Fate::default()
+    }
     /// Which of `count` things comes first.
-    fn pick(&self, count: usize) -> usize;
+    fn pick(&self, count: usize) -> usize {
+        let _ = count;
+        0
+    }
     /// 64 bits for the engine's own jitter and names.
-    fn bits(&self) -> u64;
+    fn bits(&self) -> u64 {
+        0
+    }
     /// A connection was made to `to`; this is its far end.
     fn connected(&self, to: SocketAddr, far: OwnedFd);
     /// Bytes were sent, to whichever far end.
-    fn sent(&self);
+    fn sent(&self) {}
     /// Told when a far end has done something, and when a task was woken.
     fn stir(&self) -> &Notify;
     /// Everything in the file system of `folder` becomes durable, or not.
     ///
     /// # Errors
     /// The disk's, which lost something.
-    fn synced(&self, folder: &OwnedFd) -> Result<(), Errno>;
+    fn synced(&self, folder: &OwnedFd) -> Result<(), Errno> {
+        let _ = folder;
+        Ok(())
+    }
     /// The number of this boot.
-    fn boot(&self) -> u64;
+    fn boot(&self) -> u64 {
+        0
+    }
     /// Bytes of a part: small ones make many.
-    fn part_bytes(&self) -> u64;
+    fn part_bytes(&self) -> u64 {
+        8 << 20
+    }
     /// Whether the process is gone: nothing it began happens any more.
-    fn is_over(&self) -> bool;
+    fn is_over(&self) -> bool {
+        false
+    }
     /// Whether this mistake is in the engine.
     #[cfg(feature = "mutants")]
-    fn plants(&self, mutant: Mutant) -> bool;
+    fn plants(&self, mutant: Mutant) -> bool {
+        let _ = mutant;
+        false
+    }
 }
 
 thread_local! {
