@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, RwLock};
 
 use osmo_tests::interpose::{Fault, Harm, Hold, Interposer, Request};
 use osmo_tests::program::Programs;
@@ -144,13 +145,20 @@ fn where_everything_stalls_little_is_asked_twice(driver: &str) {
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1_000_u64)).collect();
     let scene = Scene::new(&files);
     let holds: Vec<Hold> = names.iter().map(|_| Hold::default()).collect();
+    // Whoever asks a second time waits until the test has counted.
+    let counting = Arc::new(RwLock::new(()));
+    let counted = counting.write().unwrap();
     let proxy = scene.proxy({
-        let holds = holds.clone();
+        let (holds, counting) = (holds.clone(), Arc::clone(&counting));
         move |request| {
             let number = (0..FILES).find(|number| request.is("GET", &format!("/p/f{number:02}")));
             match number {
                 Some(number) if request.before == 0 => Fault::Late(holds[number].clone()),
-                _ => Fault::None,
+                Some(_) => {
+                    drop(counting.read());
+                    Fault::None
+                }
+                None => Fault::None,
             }
         }
     });
@@ -161,6 +169,7 @@ fn where_everything_stalls_little_is_asked_twice(driver: &str) {
     let seen = proxy.seen();
     let twice = seen.iter().filter(|get| get.is("GET", "/p/f") && get.before > 0).count();
     assert!(twice <= FILES / 4, "{twice} of {FILES} were asked for twice");
+    drop(counted);
     holds.iter().for_each(Hold::release);
     let output = child.wait_with_output().unwrap();
     scene.ended(&output);
