@@ -1,5 +1,6 @@
-//! The driver: a closed list of owned operations over io_uring or epoll, and
-//! the small local executor whose tasks await them.
+//! The driver: a closed list of owned operations over io_uring or epoll (or, in
+//! tests, a simulated world), and the small local executor whose tasks await
+//! them.
 //!
 //! It is not a general runtime: one thread, local tasks, no tokio type, and
 //! just the operations that moving bytes needs.

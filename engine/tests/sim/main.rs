@@ -17,7 +17,7 @@ mod world;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Seeds of a plain run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 100;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
