@@ -33,8 +33,12 @@ impl Chance {
         Self(seed)
     }
 
-    /// A sequence that differs from run to run.
+    /// A sequence that differs from run to run; in a simulation, the seed's.
     pub fn from_clock() -> Self {
+        #[cfg(feature = "sim")]
+        if let Some(world) = crate::sim::world() {
+            return Self(world.bits());
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(now.as_secs() ^ u64::from(now.subsec_nanos()) << 32 ^ u64::from(std::process::id()))
     }

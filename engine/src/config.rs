@@ -15,6 +15,9 @@ pub enum IoChoice {
     Uring,
     /// epoll for sockets, a small pread/pwrite pool for files.
     Epoll,
+    /// The calling thread's simulated world ([`crate::sim`]).
+    #[cfg(feature = "sim")]
+    Sim,
 }
 
 /// What an engine may use and whom it talks to.

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -82,7 +81,8 @@ impl Desk {
 
     /// Counts an object that was given up.
     pub fn gave_up(&self, name: &str, error: &Error) {
-        self.tally.gave_up(name, error, Instant::now(), &self.waits.retry);
+        let now = tokio::time::Instant::now().into_std();
+        self.tally.gave_up(name, error, now, &self.waits.retry);
     }
 
     /// The pages of a listing, one after the other.

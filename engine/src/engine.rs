@@ -15,6 +15,8 @@
 mod control;
 mod order;
 mod quota;
+#[cfg(feature = "sim")]
+mod simulated;
 mod tasks;
 mod usage;
 mod waiting;
@@ -24,6 +26,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+
+#[cfg(feature = "sim")]
+pub use simulated::{Simulated, simulated};
 
 use crate::config::EngineConfig;
 use crate::error::{Error, ErrorKind, Result};

@@ -15,7 +15,7 @@
 //! 3  net        connect, pool, http1        disk   file, partial, publish
 //! 2  ring       operations, drivers, executor            (unsafe island)
 //! 1  mem (unsafe island)   flow   digest
-//! 0  error  config  access  clock  range  object  part  uri  path  job  report  tally  units
+//! 0  error  config  access  clock  sim (tests) range  object  part  uri  path  job  report  tally  units
 //!    waits
 //! ```
 
@@ -39,6 +39,8 @@ pub mod range;
 pub mod report;
 pub mod ring;
 pub mod s3;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod site;
 pub mod tally;
 pub mod telemetry;

@@ -1,5 +1,6 @@
-//! The driver: a closed list of owned operations over io_uring or epoll, and
-//! the small local executor whose tasks await them.
+//! The driver: a closed list of owned operations over io_uring or epoll (or, in
+//! tests, a simulated world), and the small local executor whose tasks await
+//! them.
 //!
 //! It is not a general runtime: one thread, local tasks, no tokio type, and
 //! just the operations that moving bytes needs.
@@ -42,6 +43,8 @@ mod hub;
 mod op;
 mod run;
 mod setup;
+#[cfg(feature = "sim")]
+mod sim;
 mod slots;
 mod tasks;
 mod timers;
@@ -102,7 +105,7 @@ impl Ring {
         };
         let hub = Arc::new(Hub::new().map_err(local)?);
         let (driver, capabilities, report) = setup::open(choice, &hub)?;
-        let workers = Workers::start().map_err(local)?;
+        let workers = Workers::start(choice).map_err(local)?;
         Ok((Ring(Rc::new(Core::new(driver, hub, workers, capabilities))), report))
     }
 
@@ -119,6 +122,16 @@ impl Ring {
     /// When called from within a task, or with a panic of a task.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         self.0.run(main)
+    }
+
+    /// As [`Ring::block_on`], as a task of the paused runtime that a simulated
+    /// ring lives in.
+    ///
+    /// # Panics
+    /// Outside of a simulation.
+    #[cfg(feature = "sim")]
+    pub async fn drive<F: Future>(&self, main: F) -> F::Output {
+        self.0.drive(main).await
     }
 
     /// Starts a local task.
@@ -146,7 +159,7 @@ impl Ring {
 
     /// The ring's clock.
     pub fn now(&self) -> Instant {
-        Instant::now()
+        self.0.now()
     }
 
     /// Resolves at `deadline`.

@@ -179,22 +179,56 @@ pub struct Start {
 /// `ready` learns first whether it could start. Answers how many buffers were
 /// not returned, which is none.
 pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) -> usize {
-    let (ring, report) = match Ring::open(start.io) {
-        Ok(opened) => opened,
+    let (seat, shard, report) = match seat(start) {
+        Ok(seated) => seated,
         Err(error) => {
             ready(Err(error));
             return 0;
         }
     };
-    let buffers = start.memory_bytes / BUFFER_BYTES;
-    let pool = match Pool::new(buffers, BUFFER_BYTES) {
-        Ok(pool) => pool,
-        Err(error) => {
-            let sentence = format!("cannot reserve {} bytes for buffers", start.memory_bytes);
-            ready(Err(Error::new(ErrorKind::Config, sentence).because(error)));
-            return 0;
-        }
+    ready(Ok((shard, report)));
+    seat.ring.block_on(Rc::clone(&seat.worker).serve(&seat.orders));
+    left(&seat)
+}
+
+/// As [`run`], as a task of a simulation.
+///
+/// # Errors
+/// The shard could not start.
+#[cfg(feature = "sim")]
+pub fn simulated(start: &Start) -> Result<(Shard, impl Future<Output = usize> + use<>)> {
+    let (seat, shard, _) = seat(start)?;
+    let served = async move {
+        seat.ring.drive(Rc::clone(&seat.worker).serve(&seat.orders)).await;
+        left(&seat)
     };
+    Ok((shard, served))
+}
+
+/// Buffers that were not returned.
+fn left(seat: &Seat) -> usize {
+    let left = seat.buffers - seat.pool.free();
+    debug_assert_eq!(left, 0, "buffers were not returned");
+    left
+}
+
+/// A shard that has not begun to serve.
+struct Seat {
+    ring: Ring,
+    pool: Pool,
+    /// Of the pool.
+    buffers: usize,
+    worker: Rc<Worker>,
+    orders: Receiver<Mail>,
+}
+
+fn seat(start: &Start) -> Result<(Seat, Shard, IoReport)> {
+    let (ring, report) = Ring::open(start.io)?;
+    let buffers = start.memory_bytes / BUFFER_BYTES;
+    let pool = Pool::new(buffers, BUFFER_BYTES).map_err(|error| {
+        let sentence = format!("cannot reserve {} bytes for buffers", start.memory_bytes);
+        Error::new(ErrorKind::Config, sentence).because(error)
+    })?;
     let (mailbox, orders) = crossbeam_channel::bounded(MAILBOX_MAX);
     let shard = Shard { mailbox: Some(mailbox), remote: ring.remote(), load: Arc::default() };
     let worker = Worker {
@@ -209,10 +243,7 @@ pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) -> usiz
         active: Cell::new(0),
         closed: Cell::new(false),
     };
-    ready(Ok((shard, report)));
-    ring.block_on(Rc::new(worker).serve(orders));
-    debug_assert_eq!(pool.free(), buffers, "buffers were not returned");
-    buffers - pool.free()
+    Ok((Seat { ring, pool, buffers, worker: Rc::new(worker), orders }, shard, report))
 }
 
 struct Worker {
@@ -229,9 +260,9 @@ struct Worker {
 }
 
 impl Worker {
-    async fn serve(self: Rc<Self>, orders: Receiver<Mail>) {
+    async fn serve(self: Rc<Self>, orders: &Receiver<Mail>) {
         loop {
-            self.empty(&orders);
+            self.empty(orders);
             self.jobs.borrow_mut().stop_cancelled();
             if self.closed.get() && self.active.get() == 0 {
                 return;

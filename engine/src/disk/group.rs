@@ -13,7 +13,15 @@ use crate::error::Result;
 /// The disk reported a failed write; what was published may then be lost at
 /// the next power loss.
 pub fn commit(folder: &OwnedFd, name: &Path) -> Result<()> {
-    rustix::fs::syncfs(folder).map_err(|error| {
+    syncfs(folder).map_err(|error| {
         fault("make the files durable in", &name.display().to_string(), error.into())
     })
+}
+
+fn syncfs(folder: &OwnedFd) -> rustix::io::Result<()> {
+    #[cfg(feature = "sim")]
+    if let Some(world) = crate::sim::world() {
+        return world.synced(folder);
+    }
+    rustix::fs::syncfs(folder)
 }

@@ -195,6 +195,8 @@ impl Journal {
         self.fresh.store(false, Ordering::Release);
         // Whoever reads the old number has written its data already.
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel);
+        #[cfg(feature = "mutants")]
+        let epoch = epoch + u32::from(crate::sim::plants(crate::sim::Mutant::JournalFirst));
         sync()?;
         let stamp = Stamp { run: self.run, epoch };
         self.told(self.log.append(&Record::Durable { stamp }));
@@ -262,6 +264,10 @@ impl Journal {
 /// The number that the kernel draws at each boot; another one each time where it
 /// cannot be read.
 fn boot() -> Name {
+    #[cfg(feature = "sim")]
+    if let Some(world) = crate::sim::world() {
+        return name_of(&[&world.boot().to_le_bytes()]);
+    }
     let drawn = std::fs::read("/proc/sys/kernel/random/boot_id")
         .or_else(|_| std::fs::read("/proc/sys/kernel/random/uuid"));
     name_of(&[&drawn.unwrap_or_default()])

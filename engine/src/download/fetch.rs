@@ -156,6 +156,10 @@ impl<'a> Fetch<'a> {
 
     /// Gives the connection back; only after `next` said `None`.
     pub(super) fn finish(self) {
+        #[cfg(feature = "mutants")]
+        if crate::sim::plants(crate::sim::Mutant::LeaseLeak) {
+            std::mem::forget(self.lease.take());
+        }
         drop(self.body.finish());
     }
 }

@@ -115,6 +115,15 @@ impl Downloads {
             Some(expected) => Parts::many(&parts, expected, check).await,
         };
         let proven = fetched.and_then(|check| self.prove(check, seen));
+        #[cfg(feature = "mutants")]
+        let proven = match proven {
+            Err(error) if crate::sim::plants(crate::sim::Mutant::PublishFirst) => {
+                let to = (&self.site.ring, &self.tree);
+                landing.publish(to, &object.path, &Proof::missing(), self.if_exists).await?;
+                return Err(error);
+            }
+            proven => proven,
+        };
         let proof = proven.inspect_err(|error| {
             if !error.class().leaves_bytes_good() {
                 landing.spoil();
@@ -304,6 +313,11 @@ impl Parts {
             key: Arc::clone(&self.object.key),
             range: if whole { None } else { Range::new(from, range.end) },
             etag: self.object.etag.clone(),
+        };
+        #[cfg(feature = "mutants")]
+        let request = match crate::sim::plants(crate::sim::Mutant::NoIfMatch) {
+            true => GetRequest { etag: None, ..request },
+            false => request,
         };
         if from == range.end && !whole {
             return Ok(());

@@ -14,7 +14,15 @@ use crate::s3::ObjectInfo;
 
 /// The parts of an object of which nothing more is known.
 pub fn cut(bytes: u64) -> Cut {
-    Cut::new(bytes, PART_BYTES, u32::MAX)
+    Cut::new(bytes, part_bytes(), u32::MAX)
+}
+
+fn part_bytes() -> u64 {
+    #[cfg(feature = "sim")]
+    if let Some(world) = crate::sim::world() {
+        return world.part_bytes();
+    }
+    PART_BYTES
 }
 
 /// The parts of an object whose bytes are expected to be these: an entity tag of

@@ -24,7 +24,7 @@ pub(super) enum Won<T> {
 
 enum Next<T> {
     First(T),
-    Second(Result<GetBody, ()>),
+    Second(Result<Box<GetBody>, ()>),
     Nobody,
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn race<T>(
                 Next::Second(Ok(body)) => {
                     hedges.won(missing);
                     site.tally.hedged();
-                    return Won::Second(Box::new(body), spare);
+                    return Won::Second(body, spare);
                 }
                 // It proves nothing; whoever was asked first may still answer.
                 Next::Second(Err(())) | Next::Nobody => {}
@@ -91,7 +91,7 @@ async fn both<T>(
         if let Poll::Ready(output) = first.as_mut().poll(cx) {
             return Poll::Ready(Next::First(output));
         }
-        second.as_mut().poll(cx).map(|answer| Next::Second(answer.map_err(drop)))
+        second.as_mut().poll(cx).map(|answer| Next::Second(answer.map(Box::new).map_err(drop)))
     });
     site.ring.within(patience, either).await.unwrap_or(Next::Nobody)
 }

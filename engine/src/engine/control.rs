@@ -42,6 +42,8 @@ pub(super) fn run(
         waits,
         jobs: RefCell::default(),
         next: Cell::new(0),
+        #[cfg(feature = "sim")]
+        opened: None,
     });
     LocalSet::new().block_on(&runtime, control.serve(commands, shutdown));
 }
@@ -53,13 +55,16 @@ fn refuse_all(mut commands: mpsc::Receiver<Command>, error: &std::io::Error) {
     }
 }
 
-struct Control {
-    shards: Rc<[Shard]>,
-    places: Arc<Semaphore>,
-    access: Access,
-    waits: Waits,
-    jobs: RefCell<HashMap<JobId, Arc<Shared>>>,
-    next: Cell<JobId>,
+pub(super) struct Control {
+    pub(super) shards: Rc<[Shard]>,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) access: Access,
+    pub(super) waits: Waits,
+    pub(super) jobs: RefCell<HashMap<JobId, Arc<Shared>>>,
+    pub(super) next: Cell<JobId>,
+    /// The one store of a simulation.
+    #[cfg(feature = "sim")]
+    pub(super) opened: Option<crate::s3::Opened>,
 }
 
 impl Control {
@@ -88,7 +93,7 @@ impl Control {
         }
     }
 
-    async fn job(self: Rc<Self>, command: Command) {
+    pub(super) async fn job(self: Rc<Self>, command: Command) {
         let id = self.next.get();
         self.next.set(id + 1);
         self.jobs.borrow_mut().insert(id, Arc::clone(&command.shared));
@@ -114,7 +119,12 @@ impl Control {
                  data",
             );
         }
-        let given = tasks::Given { access: &self.access, waits: &self.waits };
+        let given = tasks::Given {
+            access: &self.access,
+            waits: &self.waits,
+            #[cfg(feature = "sim")]
+            opened: self.opened.as_ref(),
+        };
         let ended = match job {
             Job::Download(job) => tasks::download(job, given, orders, cancel).await,
             Job::Upload(job) => tasks::upload(job, given, orders, cancel).await,

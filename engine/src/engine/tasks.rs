@@ -39,6 +39,8 @@ pub(super) use upload::upload;
 pub(super) struct Given<'a> {
     pub(super) access: &'a Access,
     pub(super) waits: &'a Waits,
+    #[cfg(feature = "sim")]
+    pub(super) opened: Option<&'a s3::Opened>,
 }
 
 impl Given<'_> {
@@ -52,6 +54,13 @@ impl Given<'_> {
     ) -> Result<(Desk, Contact)> {
         let access = access.unwrap_or(self.access);
         let open = s3::open(access, uri, options, &self.waits.patience);
+        let open = async {
+            #[cfg(feature = "sim")]
+            if let Some(opened) = self.opened {
+                return Ok(opened.clone());
+            }
+            open.await
+        };
         let opened = unless(cancel, tally, open).await?;
         let bucket = uri.bucket().into();
         let desk = Desk::new(opened.control, bucket, Arc::clone(tally), self.waits);
@@ -90,6 +99,7 @@ async fn attend(orders: &Orders, cancel: &Notify, work: impl Future<Output = ()>
     }
     loop {
         tokio::select! {
+            biased;
             () = &mut work => return,
             () = cancel.notified() => orders.stop(),
         }
@@ -99,6 +109,11 @@ async fn attend(orders: &Orders, cancel: &Notify, work: impl Future<Output = ()>
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    #[cfg(feature = "sim")]
+    let work = match crate::sim::blocking(work).await {
+        Ok(ended) => return ended,
+        Err(work) => work,
+    };
     let ended = tokio::task::spawn_blocking(work).await;
     ended.unwrap_or_else(|error| Err(panicked(error)))
 }

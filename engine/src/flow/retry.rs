@@ -36,6 +36,13 @@ impl Retry {
         progressed: bool,
         chance: &mut Chance,
     ) -> Option<Duration> {
+        #[cfg(feature = "mutants")]
+        let class = match class {
+            RetryClass::Fatal if crate::sim::plants(crate::sim::Mutant::FatalRetried) => {
+                RetryClass::Retry
+            }
+            class => class,
+        };
         self.total += 1;
         self.barren = if progressed { 1 } else { self.barren + 1 };
         let (backoff, attempts_max) = match class {

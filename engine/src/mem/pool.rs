@@ -131,6 +131,10 @@ impl Shared {
         step(&mut state);
         let served = state.serve();
         drop(state);
+        #[cfg(feature = "mutants")]
+        if crate::sim::plants(crate::sim::Mutant::WakeLost) {
+            return;
+        }
         for waker in served {
             waker.wake();
         }

@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 
 use super::flight::InFlight;
 use super::op::{Call, Op, Value};
@@ -28,11 +27,7 @@ impl Ring {
     /// # Errors
     /// As `socket(2)` and `connect(2)`.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<Fd> {
-        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        let fd = Rc::new(socket);
+        let fd = Rc::new(self.0.driver.borrow_mut().socket(to)?);
         self.done(Op::on(&fd, Call::Connect { to: Box::new(to.into()) })).await?;
         Ok(fd)
     }

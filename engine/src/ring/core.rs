@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use super::Fd;
 use super::carry::{Carry, Found};
@@ -44,6 +45,8 @@ pub(super) struct Core {
     pub(super) instant_left: Cell<u32>,
     pub(super) running: Cell<bool>,
     pub(super) capabilities: Capabilities,
+    #[cfg(feature = "sim")]
+    is_simulated: bool,
 }
 
 impl Core {
@@ -54,6 +57,8 @@ impl Core {
         capabilities: Capabilities,
     ) -> Self {
         Self {
+            #[cfg(feature = "sim")]
+            is_simulated: matches!(driver, Driver::Sim(_)),
             tasks: RefCell::default(),
             driver: RefCell::new(driver),
             slots: RefCell::new(Slots::new()),
@@ -71,6 +76,15 @@ impl Core {
             running: Cell::new(false),
             capabilities,
         }
+    }
+
+    /// The ring's clock.
+    pub(super) fn now(&self) -> Instant {
+        #[cfg(feature = "sim")]
+        if self.is_simulated {
+            return crate::sim::now();
+        }
+        Instant::now()
     }
 
     /// Takes an operation in and begins it if there is room.

@@ -1,27 +1,49 @@
-//! The two ways to perform an operation, chosen once when the ring opens.
+//! The ways to perform an operation, chosen once when the ring opens.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 
 use super::epoll::Epoll;
 use super::hub::Completion;
+#[cfg(feature = "sim")]
+use super::sim::Sim;
 use super::slots::{Slot, Slots, Token};
 use super::uring::Uring;
 
-/// How operations get done. A third, simulated one fits in as a variant: it
-/// needs these four methods and nothing else.
+/// How operations get done.
 #[allow(clippy::large_enum_variant)] // there is one per thread
 pub(super) enum Driver {
     Uring(Uring),
     Epoll(Epoll),
+    #[cfg(feature = "sim")]
+    Sim(Sim),
 }
 
 impl Driver {
+    /// A non-blocking stream socket, to be connected to `to`.
+    pub(super) fn socket(&mut self, to: SocketAddr) -> io::Result<OwnedFd> {
+        #[cfg(feature = "sim")]
+        if let Self::Sim(sim) = self {
+            return sim.socket();
+        }
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        Ok(socket)
+    }
+
     /// Operations that it may hold at once.
     pub(super) fn limit(&self) -> usize {
         match self {
             Self::Uring(uring) => uring.limit(),
             Self::Epoll(epoll) => epoll.limit(),
+            #[cfg(feature = "sim")]
+            Self::Sim(sim) => sim.limit(),
         }
     }
 
@@ -30,6 +52,11 @@ impl Driver {
         match self {
             Self::Uring(uring) => uring.submit(token, slot),
             Self::Epoll(epoll) => epoll.submit(token, slot),
+            #[cfg(feature = "sim")]
+            Self::Sim(sim) => {
+                sim.submit(token, slot);
+                None
+            }
         }
     }
 
@@ -42,6 +69,8 @@ impl Driver {
                 false
             }
             Self::Epoll(epoll) => epoll.cancel(token, slot),
+            #[cfg(feature = "sim")]
+            Self::Sim(sim) => sim.cancel(token, slot),
         }
     }
 
@@ -56,6 +85,11 @@ impl Driver {
         match self {
             Self::Uring(uring) => uring.turn(wait, slots, done),
             Self::Epoll(epoll) => epoll.turn(wait, slots, done),
+            #[cfg(feature = "sim")]
+            Self::Sim(sim) => {
+                sim.turn(wait, slots, done);
+                Ok(())
+            }
         }
     }
 }

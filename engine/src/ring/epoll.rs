@@ -217,7 +217,7 @@ impl Side {
 }
 
 /// One try; `None` if it would block.
-fn attempt(slot: &mut Slot) -> Option<Outcome> {
+pub(super) fn attempt(slot: &mut Slot) -> Option<Outcome> {
     let fd = slot.fd.as_fd();
     let result = match slot.call.as_mut()? {
         Call::Recv { buffer, into } => {

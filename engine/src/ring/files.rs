@@ -87,7 +87,11 @@ fn serve(waiting: &Receiver<Errand>, hub: &Hub) {
     }
 }
 
-fn perform(fd: BorrowedFd<'_>, other: Option<BorrowedFd<'_>>, call: &mut Call) -> Outcome {
+pub(super) fn perform(
+    fd: BorrowedFd<'_>,
+    other: Option<BorrowedFd<'_>>,
+    call: &mut Call,
+) -> Outcome {
     match call {
         Call::Open { path, flags, mode } => {
             let open = || rustix::fs::openat(fd, path.as_c_str(), *flags, *mode);

@@ -91,7 +91,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.deadline <= Instant::now() {
+        if self.deadline <= self.core.now() {
             return Poll::Ready(());
         }
         let mut timers = self.core.timers.borrow_mut();

@@ -58,6 +58,10 @@ impl Hub {
 
     /// Ends the ring's wait, if it waits.
     fn notify(&self) {
+        #[cfg(feature = "sim")]
+        if let Some(world) = crate::sim::world() {
+            return world.stir().notify_one();
+        }
         if self.asleep.swap(false, Ordering::SeqCst) {
             // Only a counter near its maximum refuses, and then it is readable.
             let _full = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
@@ -68,13 +72,17 @@ impl Hub {
     /// something was posted.
     pub(super) fn falls_asleep(&self, wakes_seen: u64) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let mail = self.mail();
-        let quiet = mail.ready.is_empty() && mail.done.is_empty() && mail.wakes == wakes_seen;
-        drop(mail);
+        let quiet = self.is_quiet(wakes_seen);
         if !quiet {
             self.wakes_up();
         }
         quiet
+    }
+
+    /// Whether nothing was posted.
+    pub(super) fn is_quiet(&self, wakes_seen: u64) -> bool {
+        let mail = self.mail();
+        mail.ready.is_empty() && mail.done.is_empty() && mail.wakes == wakes_seen
     }
 
     pub(super) fn wakes_up(&self) {

@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::core::{Core, INSTANT_PER_TURN};
-use super::hub::Completion;
+use super::hub::{Completion, Hub};
 use super::slots::Slots;
 use super::tasks::{self, TaskId, TaskWake};
 
@@ -24,30 +24,13 @@ impl Core {
     /// Runs the loop until `main` ends; then drops the tasks that are left and
     /// waits for what the kernel still holds.
     pub(super) fn run<F: Future>(&self, main: F) -> F::Output {
-        assert!(!self.running.replace(true), "a ring runs one loop at a time");
-        let _ends = Ends(self);
-        let mut main = pin!(main);
-        let wake = TaskWake::new(TaskId::MAIN, Arc::clone(&self.hub));
-        let waker = Waker::from(Arc::clone(&wake));
-        waker.wake_by_ref();
+        let _ends = self.begins();
+        let main = pin!(main);
+        let mut main = Main::new(main, &self.hub);
         let mut ready = VecDeque::new();
         loop {
-            let began = Instant::now();
-            for _ in 0..POLLS_PER_TURN {
-                let Some(id) = ready.pop_front() else { break };
-                if id == TaskId::MAIN {
-                    wake.begin();
-                    if let Poll::Ready(output) =
-                        main.as_mut().poll(&mut Context::from_waker(&waker))
-                    {
-                        return output;
-                    }
-                } else {
-                    tasks::run(&self.tasks, id);
-                }
-                if began.elapsed() > TIME_PER_TURN {
-                    break;
-                }
+            if let Some(output) = main.step(self, &mut ready) {
+                return output;
             }
             // The ring's own descriptors fail by a broken promise only.
             #[allow(clippy::panic)]
@@ -57,14 +40,20 @@ impl Core {
         }
     }
 
+    /// The loop begins; it ends with the guard.
+    pub(super) fn begins(&self) -> Ends<'_> {
+        assert!(!self.running.replace(true), "a ring runs one loop at a time");
+        Ends(self)
+    }
+
     /// One turn of the driver: waits if `may_wait` and nothing was posted,
     /// then delivers completions, deadlines and wakes.
-    fn turn(&self, may_wait: bool, ready: &mut VecDeque<TaskId>) -> io::Result<()> {
+    pub(super) fn turn(&self, may_wait: bool, ready: &mut VecDeque<TaskId>) -> io::Result<()> {
         // A cancelled operation may have made room.
         self.issue_queued();
         let wait = if may_wait && self.hub.falls_asleep(self.wakes_passed.get()) {
             let deadline = self.timers.borrow().next_deadline();
-            deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            deadline.map(|deadline| deadline.saturating_duration_since(self.now()))
         } else {
             Some(Duration::ZERO)
         };
@@ -92,7 +81,7 @@ impl Core {
         self.issue_queued();
         self.prune_carry();
         if !self.timers.borrow().is_empty() {
-            let due = self.timers.borrow_mut().due(Instant::now());
+            let due = self.timers.borrow_mut().due(self.now());
             due.into_iter().for_each(Waker::wake);
         }
         if self.wakes_passed.replace(wakes) != wakes {
@@ -130,8 +119,46 @@ impl Core {
     }
 }
 
+/// The future that a loop runs to its end.
+pub(super) struct Main<'a, F> {
+    future: Pin<&'a mut F>,
+    wake: Arc<TaskWake>,
+    waker: Waker,
+}
+
+impl<'a, F: Future> Main<'a, F> {
+    pub(super) fn new(future: Pin<&'a mut F>, hub: &Arc<Hub>) -> Self {
+        let wake = TaskWake::new(TaskId::MAIN, Arc::clone(hub));
+        let waker = Waker::from(Arc::clone(&wake));
+        waker.wake_by_ref();
+        Self { future, wake, waker }
+    }
+
+    /// Polls what is ready, as much as fits between two turns of the driver; the
+    /// output once it has ended.
+    pub(super) fn step(&mut self, core: &Core, ready: &mut VecDeque<TaskId>) -> Option<F::Output> {
+        let began = core.now();
+        for _ in 0..POLLS_PER_TURN {
+            let id = ready.pop_front()?;
+            if id == TaskId::MAIN {
+                self.wake.begin();
+                let mut cx = Context::from_waker(&self.waker);
+                if let Poll::Ready(output) = self.future.as_mut().poll(&mut cx) {
+                    return Some(output);
+                }
+            } else {
+                tasks::run(&core.tasks, id);
+            }
+            if core.now().saturating_duration_since(began) > TIME_PER_TURN {
+                break;
+            }
+        }
+        None
+    }
+}
+
 /// Ends a loop, also when `main` panics.
-struct Ends<'a>(&'a Core);
+pub(super) struct Ends<'a>(&'a Core);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

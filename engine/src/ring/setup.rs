@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use super::driver::Driver;
 use super::epoll::Epoll;
 use super::hub::Hub;
+#[cfg(feature = "sim")]
+use super::sim::Sim;
 use super::uring::Uring;
 use crate::config::IoChoice;
 use crate::error::{Error, ErrorKind, Result};
@@ -54,12 +56,18 @@ fn open_with(
 ) -> Result<(Driver, Capabilities, IoReport)> {
     let mut record = Capabilities::default();
     let reason = match choice {
+        #[cfg(feature = "sim")]
+        IoChoice::Sim => {
+            let reason = "asked for by the caller".to_owned();
+            let report = IoReport { driver: "sim", reason, fell_back: false };
+            return Ok((Driver::Sim(Sim::open()?), record, report));
+        }
         IoChoice::Epoll => "asked for by the caller".to_owned(),
         IoChoice::Auto | IoChoice::Uring => match uring(&mut record) {
             Ok(uring) => {
                 let reason = match choice {
                     IoChoice::Uring => "asked for by the caller",
-                    IoChoice::Auto | IoChoice::Epoll => "io_uring is available",
+                    _ => "io_uring is available",
                 };
                 let report =
                     IoReport { driver: "uring", reason: reason.to_owned(), fell_back: false };

@@ -24,13 +24,13 @@ pub(super) use renew::Cadence;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// Answers with credentials each time it is asked; keeps none.
@@ -56,7 +56,10 @@ pub(super) struct Published {
 
 /// What copies and the renewal share.
 struct Shared {
-    published: watch::Sender<Published>,
+    published: RwLock<Published>,
+    /// Told of each change: in the order of their waits, which `watch` does not
+    /// keep, and a simulation must.
+    turned: Notify,
     /// The last generation that a store refused.
     refused: AtomicU64,
     asked: Notify,
@@ -106,19 +109,27 @@ impl CredentialsSnapshot {
         Self { shared, renewal: Some(Arc::new(Renewal(task.abort_handle()))) }
     }
 
+    /// The key pairs that `next` draws, one after the other, in a simulation.
+    #[cfg(feature = "sim")]
+    pub fn drawn(next: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let keys = move || Credentials::new(next(), "secret", None, None, "simulated");
+        let first = keys();
+        Self::renewed_by(Arc::new(Drawn(keys)), first)
+    }
+
     /// What to sign with now.
     pub(super) fn current(&self) -> Published {
-        self.shared.published.borrow().clone()
+        self.shared.published().clone()
     }
 
     /// Whether requests go out unsigned.
     pub(super) fn is_anonymous(&self) -> bool {
-        self.shared.published.borrow().credentials.is_none()
+        self.shared.published().credentials.is_none()
     }
 
     /// Whether what is there has expired by `now`, as far as its source said.
     pub(super) fn expired(&self, now: SystemTime) -> bool {
-        let published = self.shared.published.borrow();
+        let published = self.shared.published();
         let expiry = published.credentials.as_ref().and_then(|credentials| credentials.expiry());
         expiry.is_some_and(|expiry| expiry <= now)
     }
@@ -139,20 +150,29 @@ impl CredentialsSnapshot {
             if !renewed {
                 return shared.is_fresh();
             }
-            let mut published = shared.published.subscribe();
             loop {
-                let stuck = published.borrow_and_update().stuck;
+                // Before the look, so that no change in between is missed.
+                let turned = shared.turned.notified();
+                let stuck = shared.published().stuck;
                 if shared.is_fresh() {
                     return true;
                 }
-                if stuck >= shared.published.borrow().generation {
+                if stuck >= shared.published().generation {
                     return false;
                 }
-                if published.changed().await.is_err() {
-                    return false;
-                }
+                turned.await;
             }
         }
+    }
+}
+
+#[cfg(feature = "sim")]
+struct Drawn<F>(F);
+
+#[cfg(feature = "sim")]
+impl<F: Fn() -> Credentials + Send + Sync> Source for Drawn<F> {
+    fn ask(&self) -> Asked<'_> {
+        Box::pin(std::future::ready(Ok((self.0)())))
     }
 }
 
@@ -161,31 +181,41 @@ impl Shared {
         let published =
             Published { generation: 1, credentials: first.map(Arc::new), ..Published::default() };
         Self {
-            published: watch::Sender::new(published),
+            published: RwLock::new(published),
+            turned: Notify::new(),
             refused: AtomicU64::new(0),
             asked: Notify::new(),
         }
     }
 
+    // Each change is whole before anything can panic.
+    fn published(&self) -> RwLockReadGuard<'_, Published> {
+        self.published.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_fresh(&self) -> bool {
-        self.published.borrow().generation > self.refused.load(Ordering::Acquire)
+        self.published().generation > self.refused.load(Ordering::Acquire)
     }
 
     /// Publishes what the source gave; answers whether it is anything new.
     fn replace(&self, credentials: Credentials) -> bool {
-        self.published.send_if_modified(|published| {
-            if published.credentials.as_deref().is_some_and(|old| same(old, &credentials)) {
-                return false;
-            }
-            published.generation += 1;
-            published.credentials = Some(Arc::new(credentials));
-            true
-        })
+        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        if published.credentials.as_deref().is_some_and(|old| same(old, &credentials)) {
+            return false;
+        }
+        published.generation += 1;
+        published.credentials = Some(Arc::new(credentials));
+        drop(published);
+        self.turned.notify_waiters();
+        true
     }
 
     /// Nothing newer is to be had: whoever waits need not.
     fn stick(&self) {
-        self.published.send_modify(|published| published.stuck = published.generation);
+        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        published.stuck = published.generation;
+        drop(published);
+        self.turned.notify_waiters();
     }
 }
 

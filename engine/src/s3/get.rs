@@ -33,6 +33,8 @@ impl GetRequest {
             return Some(self.clone());
         }
         self.etag.as_ref()?;
+        #[cfg(feature = "mutants")]
+        let from = from - u64::from(crate::sim::plants(crate::sim::Mutant::WrongOffset));
         Some(Self { range: Some(Range::new(from, end)?), ..self.clone() })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use osmo_engine::ring::{Fd, Ring};
 
-use crate::support::{BYTES, Bench, POOL_BUFFERS, fd, under_both_drivers};
+use crate::support::{BYTES, Bench, POOL_BUFFERS, fd, under_both_drivers, under_simulation};
 
 under_both_drivers!(
     a_dropped_receive_swallows_nothing,
@@ -22,6 +22,17 @@ under_both_drivers!(
     a_dropped_connect_ends,
     a_dropped_open_closes,
     a_dropped_task_drops_its_operation,
+    dropped_before_its_turn,
+    a_ring_ends_with_operations_in_flight,
+    tasks_left_over_end_with_the_loop,
+);
+
+under_simulation!(
+    a_dropped_receive_swallows_nothing,
+    a_receive_dropped_after_the_bytes_came_keeps_them,
+    a_dropped_receive_gives_its_buffer_back,
+    bytes_that_nobody_can_receive_any_more_hold_no_buffer,
+    a_dropped_open_closes,
     dropped_before_its_turn,
     a_ring_ends_with_operations_in_flight,
     tasks_left_over_end_with_the_loop,

@@ -7,9 +7,11 @@ use std::time::Duration;
 use osmo_engine::mem::Slice;
 use osmo_engine::ring::Ring;
 
-use crate::support::{BYTES, Bench, fd, under_both_drivers};
+use crate::support::{BYTES, Bench, fd, under_both_drivers, under_simulation};
 
 under_both_drivers!(streams_survive_random_drops, files_survive_random_drops);
+
+under_simulation!(files_survive_random_drops,);
 
 /// A failure names its seed; these repeat it.
 const SEEDS: [u64; 8] = [1, 2, 3, 5, 8, 13, 0xdead_beef, u64::MAX];

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::support::{Bench, under_both_drivers};
+use crate::support::{Bench, under_both_drivers, under_simulation};
 
 under_both_drivers!(
     timers_go_off_in_order,
@@ -27,6 +27,19 @@ under_both_drivers!(
     more_work_than_the_pool_takes,
     work_that_nobody_awaits_is_not_begun,
     a_buffer_comes_back_from_another_thread,
+    a_loop_runs_again,
+);
+
+under_simulation!(
+    timers_go_off_in_order,
+    a_limit_lets_a_quick_future_through,
+    tasks_give_their_output,
+    a_task_that_drops_its_own_handle,
+    a_detached_task_runs_on,
+    a_dropped_task_runs_no_further,
+    a_wake_before_the_wait_counts,
+    a_panic_on_a_worker_goes_on_in_the_task,
+    more_work_than_the_pool_takes,
     a_loop_runs_again,
 );
 

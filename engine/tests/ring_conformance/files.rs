@@ -10,9 +10,25 @@ use std::path::Path;
 use osmo_engine::ring::Fd;
 use rustix::fs::{Mode, OFlags};
 
-use crate::support::{BYTES, Bench, errno, fd, under_both_drivers};
+use crate::support::{BYTES, Bench, errno, fd, under_both_drivers, under_simulation};
 
 under_both_drivers!(
+    a_file_is_made_written_synced_and_read,
+    an_existing_file_opens_without_creating,
+    opening_fails_with_the_kernels_errno,
+    a_read_stops_at_the_end_of_the_file,
+    many_slices_land_in_order,
+    a_write_of_nothing_succeeds,
+    writes_to_places_of_their_own_may_end_in_any_order,
+    a_write_without_the_right_fails_and_gives_its_slices_back,
+    a_full_device_says_so,
+    allocating_makes_the_length,
+    names_move_and_go,
+    names_fail_with_the_kernels_errno,
+    more_reads_than_the_driver_takes,
+);
+
+under_simulation!(
     a_file_is_made_written_synced_and_read,
     an_existing_file_opens_without_creating,
     opening_fails_with_the_kernels_errno,

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener};
 
-use crate::support::{BYTES, Bench, errno, fd, kind, under_both_drivers};
+use crate::support::{BYTES, Bench, errno, fd, kind, under_both_drivers, under_simulation};
 
 under_both_drivers!(
     a_connected_socket_moves_bytes_both_ways,
@@ -18,6 +18,16 @@ under_both_drivers!(
     a_descriptor_number_used_again_is_another_socket,
     more_receives_than_the_driver_takes,
     reads_and_writes_of_one_socket_at_once,
+);
+
+under_simulation!(
+    a_receive_ends_with_the_first_bytes_and_the_stream,
+    a_receive_fills_its_range_only,
+    a_send_to_a_closed_peer_fails_and_gives_its_slice_back,
+    a_receive_on_a_file_fails_and_gives_its_buffer_back,
+    a_range_outside_its_buffer_is_refused,
+    an_always_ready_socket_does_not_keep_the_loop,
+    a_descriptor_number_used_again_is_another_socket,
 );
 
 fn a_connected_socket_moves_bytes_both_ways(bench: &Bench) {

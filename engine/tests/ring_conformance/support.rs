@@ -1,7 +1,8 @@
 //! What the tests share: a ring per driver, a pool, sockets from std.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use osmo_engine::IoChoice;
 use osmo_engine::mem::{Buffer, Pool, Slice};
 use osmo_engine::ring::{Fd, Ring};
+use osmo_engine::sim::{self, World};
+use tokio::sync::Notify;
 
 /// Bytes of a test buffer.
 pub(crate) const BYTES: usize = 4096;
@@ -22,10 +25,43 @@ pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
 pub(crate) struct Bench {
     pub(crate) ring: Ring,
     pub(crate) pool: Pool,
+    /// Where the driver is the simulated one.
+    world: Option<Rc<Plain>>,
+}
+
+/// A world that holds far ends until somebody takes them.
+#[derive(Default)]
+pub(crate) struct Plain {
+    far: RefCell<Option<TcpStream>>,
+    stir: Notify,
+}
+
+impl World for Plain {
+    fn connected(&self, _to: SocketAddr, far: OwnedFd) {
+        // Reading, writing and closing are the same on every stream.
+        let far = TcpStream::from(far);
+        far.set_nonblocking(false).unwrap();
+        *self.far.borrow_mut() = Some(far);
+    }
+
+    fn stir(&self) -> &Notify {
+        &self.stir
+    }
+}
+
+/// Runs the test on the simulated driver, in a world where nothing fails.
+pub(crate) fn simulate(test: fn(&Bench)) {
+    let world = Rc::new(Plain::default());
+    let _stay = sim::enter(Rc::clone(&world) as Rc<dyn World>);
+    with(IoChoice::Sim, Some(world), test);
 }
 
 /// Runs the test on the driver and then checks that everything came back.
 pub(crate) fn run(choice: IoChoice, test: fn(&Bench)) {
+    with(choice, None, test);
+}
+
+fn with(choice: IoChoice, world: Option<Rc<Plain>>, test: fn(&Bench)) {
     let ring = match Ring::open(choice) {
         Ok((ring, _)) => ring,
         Err(refused) if std::env::var_os("OSMO_TEST_STRICT").is_none() => {
@@ -36,9 +72,9 @@ pub(crate) fn run(choice: IoChoice, test: fn(&Bench)) {
     };
     let _ends = Watched::begin();
     let pool = Pool::new(POOL_BUFFERS, BYTES).unwrap();
-    let bench = Bench { ring, pool };
+    let bench = Bench { ring, pool, world };
     test(&bench);
-    let Bench { ring, pool } = bench;
+    let Bench { ring, pool, .. } = bench;
     drop(ring);
     assert_eq!(pool.free(), POOL_BUFFERS, "every buffer is back");
 }
@@ -77,7 +113,15 @@ impl Bench {
     /// Runs a future that must end.
     pub(crate) fn block_on<F: Future>(&self, main: F) -> F::Output {
         let ring = self.ring.clone();
-        let ended = self.ring.block_on(async move { ring.within(WATCHDOG, main).await });
+        let watched = async move { ring.within(WATCHDOG, main).await };
+        let ended = match self.world {
+            None => self.ring.block_on(watched),
+            Some(_) => {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+                runtime.block_on(self.ring.drive(watched))
+            }
+        };
         ended.expect("the test hangs")
     }
 
@@ -103,6 +147,9 @@ impl Bench {
     pub(crate) async fn pair(&self) -> (Fd, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = self.ring.connect(listener.local_addr().unwrap()).await.unwrap();
+        if let Some(world) = &self.world {
+            return (ours, world.far.take().unwrap());
+        }
         let (theirs, _) = listener.accept().unwrap();
         theirs.set_read_timeout(Some(WATCHDOG)).unwrap();
         theirs.set_nodelay(true).unwrap();
@@ -149,3 +196,15 @@ macro_rules! under_both_drivers {
     };
 }
 pub(crate) use under_both_drivers;
+
+/// Lets tests that need no other thread run in a simulation too.
+macro_rules! under_simulation {
+    ($($test:ident),* $(,)?) => {
+        mod simulated {
+            $(#[test] fn $test() {
+                crate::support::simulate(super::$test);
+            })*
+        }
+    };
+}
+pub(crate) use under_simulation;

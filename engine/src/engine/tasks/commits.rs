@@ -22,6 +22,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn until(over: &Notify, brief: &Arc<Brief>, tally: &Tally) -> Result<()> {
     loop {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(COMMIT_EVERY) => {}
             () = over.notified() => return Ok(()),
         }
@@ -31,6 +32,7 @@ pub(super) async fn until(over: &Notify, brief: &Arc<Brief>, tally: &Tally) -> R
         let brief = Arc::clone(brief);
         let mut commit = std::pin::pin!(blocking(move || whole(&brief)));
         tokio::select! {
+            biased;
             ended = &mut commit => ended?,
             () = over.notified() => {
                 // Who stops a job does not wait for the disk.

@@ -29,7 +29,7 @@ fn on_rung(rung: usize) -> Option<(Ring, &'static str)> {
         }
     };
     let granted = record.granted[0];
-    let workers = Workers::start().expect("threads");
+    let workers = Workers::start(IoChoice::Uring).expect("threads");
     Some((Ring(Rc::new(Core::new(driver, hub, workers, record))), granted))
 }
 

@@ -130,12 +130,12 @@ async fn turn(shared: &Shared, cadence: &Cadence, barren: u32) {
 
 impl Shared {
     fn expiry(&self) -> Option<SystemTime> {
-        self.published.borrow().credentials.as_ref().and_then(|credentials| credentials.expiry())
+        self.published().credentials.as_ref().and_then(|credentials| credentials.expiry())
     }
 
     /// Whether somebody was refused who may yet be helped.
     fn is_wanted(&self) -> bool {
-        let published = self.published.borrow();
+        let published = self.published();
         let refused = self.refused.load(Ordering::Acquire);
         refused >= published.generation && published.stuck < published.generation
     }

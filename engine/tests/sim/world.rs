@@ -1,0 +1,375 @@
+//! One seed's world: time goes by itself, everything else is dealt from here
+//! and written into the trace.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use osmo_engine::clock::Chance;
+use osmo_engine::sim::{Fate, Mutant, Step, World};
+use rustix::io::Errno;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use crate::disk::{Death, Image, visible};
+use crate::faults::Fault;
+use crate::server;
+use crate::store::Stored;
+
+/// How a life is to end before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    Killed,
+    PowerLoss,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    pub(crate) key: String,
+    pub(crate) range: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+pub(crate) struct Simulation {
+    me: Weak<Self>,
+    chance: RefCell<Chance>,
+    trace: RefCell<DefaultHasher>,
+    is_shown: bool,
+    /// When this life began.
+    born: Cell<Option<Instant>>,
+    stir: Notify,
+    pub(crate) arrived: Notify,
+    died: Notify,
+    pub(crate) store: RefCell<Vec<Stored>>,
+    pub(crate) part_bytes: u64,
+    slowness: u64,
+    /// What may happen in this life, once in so many chances.
+    pub(crate) faults: RefCell<Vec<(Fault, u64)>>,
+    pub(crate) root: PathBuf,
+    steps: Cell<u64>,
+    /// The last step of this life.
+    pub(crate) crash_at: Cell<u64>,
+    over: Cell<bool>,
+    pub(crate) death: RefCell<Option<Death>>,
+    pub(crate) durable: RefCell<Image>,
+    pub(crate) renamed: RefCell<BTreeMap<u64, PathBuf>>,
+    /// Files that a power loss has damaged, until they are whole again.
+    pub(crate) doubted: RefCell<BTreeSet<PathBuf>>,
+    pub(crate) boots: Cell<u64>,
+    pub(crate) keys_drawn: Arc<AtomicU64>,
+    expired: Cell<u64>,
+    /// Requests of this life that were answered for good.
+    finals: RefCell<BTreeMap<Asked, Instant>>,
+    far_ends: RefCell<Vec<Weak<UnixStream>>>,
+    pub(crate) broken_rules: RefCell<Vec<String>>,
+    mutant: Option<Mutant>,
+}
+
+impl Simulation {
+    pub(crate) fn new(
+        seed: u64,
+        (store, part_bytes, slowness): (Vec<Stored>, u64, u64),
+        root: &Path,
+        mutant: Option<Mutant>,
+    ) -> Rc<Self> {
+        Rc::new_cyclic(|me| Self {
+            me: me.clone(),
+            chance: RefCell::new(Chance::from_seed(seed ^ 0x05ee_d0f7_13e3_0fff)),
+            trace: RefCell::default(),
+            is_shown: std::env::var_os("OSMO_SIM_TRACE").is_some(),
+            born: Cell::default(),
+            stir: Notify::new(),
+            arrived: Notify::new(),
+            died: Notify::new(),
+            store: RefCell::new(store),
+            part_bytes,
+            slowness,
+            faults: RefCell::default(),
+            root: root.to_owned(),
+            steps: Cell::new(0),
+            crash_at: Cell::new(u64::MAX),
+            over: Cell::new(false),
+            death: RefCell::default(),
+            durable: RefCell::default(),
+            renamed: RefCell::default(),
+            doubted: RefCell::default(),
+            boots: Cell::new(1),
+            keys_drawn: Arc::default(),
+            expired: Cell::new(0),
+            finals: RefCell::default(),
+            far_ends: RefCell::default(),
+            broken_rules: RefCell::default(),
+            mutant,
+        })
+    }
+
+    /// A life begins, on the clock of the current runtime.
+    pub(crate) fn begins(&self, faults: Vec<(Fault, u64)>, crash_at: u64) {
+        self.born.set(Some(Instant::now()));
+        *self.faults.borrow_mut() = faults;
+        self.steps.set(0);
+        self.crash_at.set(crash_at);
+        self.over.set(false);
+        self.finals.borrow_mut().clear();
+        self.far_ends.borrow_mut().clear();
+        self.store.borrow().iter().for_each(|stored| stored.was_flipped.set(false));
+    }
+
+    /// The life is over, and its clock with it.
+    pub(crate) fn ends(&self) {
+        self.born.set(None);
+    }
+
+    /// What happened so far, in one number.
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace.borrow().finish()
+    }
+
+    pub(crate) fn note(&self, what: &str, value: u64) {
+        let at = self.born.get().map(|born| born.elapsed()).unwrap_or_default();
+        (at.as_millis(), what, value).hash(&mut *self.trace.borrow_mut());
+        if self.is_shown {
+            eprintln!("{:>9} ms  {what} {value}", at.as_millis());
+        }
+    }
+
+    /// A rule of the engine was broken.
+    pub(crate) fn breaks(&self, rule: String) {
+        self.broken_rules.borrow_mut().push(rule);
+    }
+
+    pub(crate) fn up_to(&self, most: u64) -> u64 {
+        self.chance.borrow_mut().up_to(most)
+    }
+
+    /// Some time at the store, this many milliseconds at most where it is fast.
+    pub(crate) async fn takes(&self, most_ms: u64) {
+        sleep(Duration::from_millis(self.up_to(most_ms * self.slowness))).await;
+    }
+
+    pub(crate) fn below(&self, limit: usize) -> usize {
+        usize::try_from(self.up_to(limit as u64 - 1)).unwrap_or_default()
+    }
+
+    /// Whether the fault happens here.
+    pub(crate) fn strikes(&self, fault: Fault) -> bool {
+        let once_in = self.faults.borrow().iter().find(|(known, _)| *known == fault).map(|f| f.1);
+        let strikes = once_in.is_some_and(|once_in| self.up_to(once_in - 1) == 0);
+        if strikes {
+            self.note("fault", fault as u64);
+        }
+        strikes
+    }
+
+    pub(crate) fn is_fair(&self, fault: Fault, key: &str) -> bool {
+        let store = self.store.borrow();
+        store.iter().any(|stored| stored.key == key && fault.is_fair(stored, self.part_bytes))
+    }
+
+    pub(crate) fn stirs(&self) {
+        self.stir.notify_one();
+    }
+
+    /// A request came: none that was answered for good comes again.
+    pub(crate) fn asked(&self, asked: &Asked) {
+        self.note(&asked.key, asked.range.as_ref().map_or(0, |range| range.len() as u64));
+        // A second request may be on its way while the first one is answered.
+        let known = self.finals.borrow().get(asked).copied();
+        if known.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
+            self.breaks(format!("{asked:?} again, after a final answer"));
+        }
+    }
+
+    /// An answer is final, unless it may be lost on its way.
+    pub(crate) fn is_final(&self, asked: &Asked) {
+        let faults = self.faults.borrow();
+        if faults.iter().all(|(fault, _)| *fault != Fault::Reset) {
+            self.finals.borrow_mut().entry(asked.clone()).or_insert_with(Instant::now);
+        }
+    }
+
+    pub(crate) fn changes(&self, key: &str) {
+        let mut store = self.store.borrow_mut();
+        let stored = store.iter_mut().find(|stored| stored.key == key);
+        stored.into_iter().for_each(|stored| stored.changes(&mut self.chance.borrow_mut()));
+    }
+
+    /// The number in `Credential=key-7/…`.
+    fn key_of(authorization: Option<&str>) -> u64 {
+        let key = authorization.and_then(|field| field.split_once("Credential=key-"));
+        let number = key.and_then(|(_, rest)| rest.split('/').next());
+        number.and_then(|number| number.parse().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn has_expired(&self, authorization: Option<&str>) -> bool {
+        Self::key_of(authorization) <= self.expired.get()
+    }
+
+    pub(crate) fn expires(&self, authorization: Option<&str>) {
+        self.expired.set(self.expired.get().max(Self::key_of(authorization)));
+    }
+
+    /// One step of the life; the last one is its end.
+    fn step(&self) {
+        let step = self.steps.get() + 1;
+        self.steps.set(step);
+        if step == self.crash_at.get() && !self.over.replace(true) {
+            self.note("dies", step);
+            let aside = self.root.with_extension("aside");
+            let death = Death::hold(&self.root, &aside).expect("hold the tree");
+            *self.death.borrow_mut() = Some(death);
+            self.died.notify_one();
+        }
+    }
+
+    /// Waits for this life's end before its time.
+    pub(crate) async fn death(&self) {
+        while !self.over.get() {
+            self.died.notified().await;
+        }
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Every visible file is one whole version of its object.
+    pub(crate) fn look(&self, when: &str) {
+        let store = self.store.borrow();
+        for (path, bytes) in visible(&self.root).expect("read the tree") {
+            let key = path.to_string_lossy();
+            let stored = store.iter().find(|stored| stored.key.ends_with(&*key));
+            let is_whole =
+                stored.is_some_and(|s| s.versions.iter().any(|version| *version.bytes == *bytes));
+            if is_whole {
+                self.doubted.borrow_mut().remove(&path);
+            } else if !self.doubted.borrow().contains(&path) {
+                self.breaks(format!("{when}: {key} is no version of its object"));
+            }
+        }
+    }
+
+    /// Connections that the engine has not closed.
+    pub(crate) fn left_open(&self) -> usize {
+        let is_open = |far: &Rc<UnixStream>| loop {
+            match (&**far).read(&mut [0; 4096]) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+        };
+        self.far_ends.borrow().iter().filter_map(Weak::upgrade).filter(is_open).count()
+    }
+}
+
+impl World for Simulation {
+    fn fate(&self, step: Step<'_>) -> Fate {
+        self.step();
+        let (name, faults): (_, &[(Fault, Errno)]) = match step {
+            Step::Connect(_) => ("connect", &[(Fault::Refused, Errno::CONNREFUSED)]),
+            Step::Recv => ("recv", &[(Fault::Reset, Errno::CONNRESET)]),
+            Step::Send => ("send", &[(Fault::Reset, Errno::PIPE)]),
+            Step::Open => ("open", &[(Fault::Broken, Errno::IO)]),
+            Step::Write => ("write", &[(Fault::Full, Errno::NOSPC), (Fault::Broken, Errno::IO)]),
+            Step::Allocate => ("allocate", &[(Fault::Full, Errno::NOSPC)]),
+            Step::Rename(..) => ("rename", &[(Fault::Broken, Errno::IO)]),
+            Step::Read => ("read", &[]),
+            Step::Sync => ("sync", &[]),
+            Step::Unlink => ("unlink", &[]),
+            Step::Mkdir => ("mkdir", &[]),
+        };
+        if let Step::Rename(folder, from) = step {
+            self.renames(folder, from);
+        }
+        let fails = faults.iter().find(|(fault, _)| self.strikes(*fault)).map(|(_, errno)| *errno);
+        let after = Duration::from_millis(self.up_to(6));
+        let most = (self.up_to(3) == 0).then(|| 1 + self.below(20_000));
+        self.note(name, u64::from(fails.is_some()));
+        Fate { after, fails, most }
+    }
+
+    fn pick(&self, count: usize) -> usize {
+        self.step();
+        self.note("pick", count as u64);
+        self.below(count.max(1))
+    }
+
+    fn bits(&self) -> u64 {
+        self.chance.borrow_mut().next_bits()
+    }
+
+    fn connected(&self, _to: SocketAddr, far: OwnedFd) {
+        let far = Rc::new(UnixStream::from(far));
+        self.far_ends.borrow_mut().push(Rc::downgrade(&far));
+        if let Some(me) = self.me.upgrade() {
+            tokio::task::spawn_local(server::serve(me, far));
+        }
+    }
+
+    fn sent(&self) {
+        self.arrived.notify_waiters();
+    }
+
+    fn stir(&self) -> &Notify {
+        &self.stir
+    }
+
+    fn synced(&self, _folder: &OwnedFd) -> Result<(), Errno> {
+        self.step();
+        if self.over.get() || self.strikes(Fault::Unsynced) {
+            return Err(Errno::IO);
+        }
+        self.note("synced", 0);
+        *self.durable.borrow_mut() = Image::of(&self.root).map_err(|_| Errno::IO)?;
+        self.renamed.borrow_mut().clear();
+        Ok(())
+    }
+
+    fn boot(&self) -> u64 {
+        self.boots.get()
+    }
+
+    fn part_bytes(&self) -> u64 {
+        self.part_bytes
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    fn plants(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}
+
+impl Simulation {
+    /// Before a rename: its file's name is remembered, and what earlier ones
+    /// made visible is looked at.
+    fn renames(&self, folder: BorrowedFd<'_>, from: &CStr) {
+        if self.over.get() {
+            return;
+        }
+        self.look("before a rename");
+        if let Ok(stat) = rustix::fs::statat(folder, from, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+            let name = Path::new(".osmo-partial").join(&*from.to_string_lossy());
+            self.renamed.borrow_mut().insert(stat.st_ino, name);
+        }
+    }
+
+    /// Draws another key pair's name.
+    pub(crate) fn keys(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let drawn = Arc::clone(&self.keys_drawn);
+        move || format!("key-{}", 1 + drawn.fetch_add(1, Ordering::Relaxed))
+    }
+}
