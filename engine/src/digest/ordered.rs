@@ -113,7 +113,7 @@ impl AsRef<[u8]> for Value {
 /// One digest under way.
 #[derive(Clone, Debug)]
 enum Under {
-    Crc(Digest),
+    Crc(Box<Digest>),
     Sha256(Sha256),
     Sha1(Sha1),
     Md5(Md5),
@@ -122,7 +122,7 @@ enum Under {
 impl Under {
     fn new(method: Method) -> Self {
         match method {
-            Method::Crc(algorithm) => Self::Crc(Digest::new(algorithm)),
+            Method::Crc(algorithm) => Self::Crc(Box::new(Digest::new(algorithm))),
             Method::Sha256 => Self::Sha256(Sha256::new()),
             Method::Sha1 => Self::Sha1(Sha1::new()),
             Method::Md5 => Self::Md5(Md5::new()),
@@ -143,7 +143,7 @@ impl Under {
         match self {
             Self::Crc(digest) => {
                 let algorithm = digest.algorithm();
-                let ended = std::mem::replace(digest, Digest::new(algorithm));
+                let ended = std::mem::replace(&mut **digest, Digest::new(algorithm));
                 let bytes = ended.value().to_be_bytes();
                 Value::of(bytes.get(bytes.len() - algorithm.width()..).unwrap_or_default())
             }
