@@ -9,7 +9,7 @@ use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::{Course, Retry, given_up};
 use crate::path;
-use crate::s3::{Completed, Control, Kept, ObjectInfo, Page, PartDone, Rung};
+use crate::s3::{Completed, Control, Kept, ObjectInfo, Page, PartDone, PartPage, Rung};
 use crate::tally::Tally;
 use crate::waits::Waits;
 
@@ -96,6 +96,14 @@ impl Desk {
     /// As [`Desk::list`].
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         self.ask(key, async || self.control.head(&self.bucket, key).await).await
+    }
+
+    /// One page of the parts that an object was made of.
+    ///
+    /// # Errors
+    /// As [`Desk::list`].
+    pub async fn parts(&self, key: &str, after: Option<u32>) -> Result<PartPage> {
+        self.ask(key, async || self.control.parts(&self.bucket, key, after).await).await
     }
 
     /// The object that a prefix itself names, if it names one; the empty prefix

@@ -119,7 +119,7 @@ fn a_listing_that_would_never_end_is_refused() {
 }
 
 #[test]
-fn a_head_tells_size_tag_and_full_object_checksums() {
+fn a_head_tells_size_tag_and_checksums() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"t\"\r\n\
         x-amz-checksum-crc64nvme: AAAAAAAAAAA=\r\nx-amz-checksum-type: FULL_OBJECT\r\n\r\n";
     let (info, heads) = with_store(once(head.into()), async |control| {
@@ -135,6 +135,12 @@ fn a_head_tells_size_tag_and_full_object_checksums() {
     let (info, _) = with_store(once(composite.into()), async |control| {
         control.head("bkt", "k").await.unwrap().unwrap()
     });
+    assert_eq!(info.checksums, [("crc32".to_owned(), "AAAAAA==-3".to_owned())]);
+
+    // Of parts, and nobody knows how many.
+    let unclear = composite.replace("==-3", "==").into();
+    let (info, _) =
+        with_store(once(unclear), async |control| control.head("bkt", "k").await.unwrap().unwrap());
     assert_eq!(info.checksums, []);
 }
 

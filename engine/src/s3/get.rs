@@ -49,8 +49,8 @@ pub struct GetHead {
     pub object_bytes: Option<u64>,
     /// The entity tag, quotes included.
     pub etag: Option<String>,
-    /// Declared full-object checksums: algorithm in lower case, value in
-    /// base64.
+    /// Declared checksums: algorithm in lower case, value in base64, `-N` behind
+    /// that of the checksums of N parts.
     pub checksums: Vec<(String, String)>,
     /// Whether the entity tag is that of encrypted bytes.
     pub encrypted: bool,
@@ -271,15 +271,18 @@ pub(super) fn encrypted(head: &ResponseHead) -> bool {
     by_service || head.field("x-amz-server-side-encryption-customer-algorithm").is_some()
 }
 
-/// The checksums over the whole object that a head declares. Composite ones
-/// (`…-3`) are over parts that nobody here knows, and are left out.
+/// The checksums that a head declares.
 pub(super) fn checksums(head: &ResponseHead) -> Vec<(String, String)> {
-    if head.field("x-amz-checksum-type").is_some_and(|kind| kind != "FULL_OBJECT") {
-        return Vec::new();
-    }
+    let kind = head.field("x-amz-checksum-type");
     head.fields()
         .filter_map(|(name, value)| Some((name.strip_prefix("x-amz-checksum-")?, value)))
-        .filter(|(name, value)| *name != "type" && !value.contains('-'))
+        .filter(|(name, value)| *name != "type" && is_clear(kind, value))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Whether it is told of what a checksum is: of the whole object, or (`…-3`) of
+/// the checksums of so many parts.
+pub(super) fn is_clear(kind: Option<&str>, value: &str) -> bool {
+    value.contains('-') || kind.is_none_or(|kind| kind == "FULL_OBJECT")
 }

@@ -4,6 +4,7 @@ mod configured;
 mod delete;
 mod listing;
 mod outcome;
+mod parts;
 mod whole;
 mod words;
 
@@ -22,7 +23,7 @@ use aws_sdk_s3::types::{
 
 use super::aws;
 use super::checksum::Rung;
-use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
+use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone, PartPage};
 use super::fault::Subject;
 use super::verdict::Signed;
 use super::{Contact, FRESH_MAX};
@@ -175,6 +176,15 @@ impl Control for SdkControl {
                 },
             }
         })
+    }
+
+    fn parts<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        after: Option<u32>,
+    ) -> Answer<'a, PartPage> {
+        Box::pin(self.list_parts(bucket, key, after))
     }
 
     fn create<'a>(
