@@ -18,7 +18,8 @@ impl SdkControl {
         key: &str,
         after: Option<u32>,
     ) -> Result<PartPage> {
-        let subject = Subject { bucket, key, permission: "s3:GetObjectAttributes" };
+        let subject =
+            Subject { store: self.store(), bucket, key, permission: "s3:GetObjectAttributes" };
         let (client, signed) = self.client();
         let answer = client
             .get_object_attributes()
