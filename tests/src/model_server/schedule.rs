@@ -38,8 +38,8 @@ impl Schedule {
 /// An answer that stops for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hang {
-    /// After so much of its body, from 0 (before its head) to 1.
-    pub at: f64,
+    /// After so many thousandths of its body; 0 is before its head.
+    pub at_permille: u64,
     /// For so long.
     pub time: Duration,
 }
@@ -52,8 +52,9 @@ impl Hang {
         if draw(11) > 0.01 {
             return None;
         }
-        let at = if draw(12) < 0.5 { 0.0 } else { draw(13) };
-        Some(Self { at, time: Duration::from_secs_f64(5.0 + 10.0 * draw(14)) })
+        let coin = mix(seed ^ 12).wrapping_add(serial);
+        let at_permille = if coin.is_multiple_of(2) { 0 } else { mix(coin) % 1_000 };
+        Some(Self { at_permille, time: Duration::from_secs_f64(5.0 + 10.0 * draw(14)) })
     }
 }
 
@@ -79,10 +80,13 @@ mod tests {
     fn one_in_a_hundred_hangs_for_5_to_15_s() {
         let hangs: Vec<_> = (0..DRAWS).filter_map(|serial| Hang::of(7, serial)).collect();
         assert!((900..1100).contains(&hangs.len()), "{}", hangs.len());
-        let early = hangs.iter().filter(|hang| hang.at == 0.0).count();
+        let early = hangs.iter().filter(|hang| hang.at_permille == 0).count();
         assert!((400..600).contains(&early), "{early}");
         for hang in &hangs {
-            assert!((5.0..=15.0).contains(&hang.time.as_secs_f64()) && hang.at <= 1.0, "{hang:?}");
+            assert!(
+                (5.0..=15.0).contains(&hang.time.as_secs_f64()) && hang.at_permille < 1_000,
+                "{hang:?}"
+            );
         }
         assert_eq!(Hang::of(7, 99), Hang::of(7, 99));
     }

@@ -202,7 +202,7 @@ impl Talk {
             pause(connecting + self.profile.round_trip + first.unwrap_or_default()).await;
             connecting = Duration::ZERO;
             let hang = self.hang(&reply);
-            if let Some(Hang { at: 0.0, time }) = hang {
+            if let Some(Hang { at_permille: 0, time }) = hang {
                 pause(time).await;
             }
             self.send(&reply, hang).await?;
@@ -242,8 +242,8 @@ impl Talk {
                 }
                 let ahead = self.begin(head, *object, *offset, *bytes).await?;
                 let (mut offset, mut left) = (offset + ahead, bytes - ahead);
-                if let Some(Hang { at, time }) = hang.filter(|hang| hang.at > 0.0) {
-                    let before = (left as f64 * at) as u64;
+                if let Some(Hang { at_permille, time }) = hang.filter(|hang| hang.at_permille > 0) {
+                    let before = left / 1_000 * at_permille;
                     self.generate(*object, offset, before).await?;
                     pause(time).await;
                     (offset, left) = (offset + before, left - before);
