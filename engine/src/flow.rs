@@ -21,7 +21,7 @@ mod window;
 
 pub use course::Course;
 pub use gate::{Gate, Pass};
-pub use hedge::{Active, Hedges};
+pub use hedge::{Active, Beginning, Hedges};
 pub use pace::{Pace, SharedPace};
 pub use retry::{Retry, given_up};
 pub use window::Window;

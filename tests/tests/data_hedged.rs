@@ -164,7 +164,7 @@ fn where_everything_stalls_little_is_asked_twice(driver: &str) {
     });
     let child = scene.command(&proxy, driver).spawn().unwrap();
     holds.iter().for_each(Hold::reached);
-    // Twice the least patience.
+    // Three times the least patience.
     std::thread::sleep(std::time::Duration::from_secs(1));
     let seen = proxy.seen();
     let twice = seen.iter().filter(|get| get.is("GET", "/p/f") && get.before > 0).count();

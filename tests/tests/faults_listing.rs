@@ -17,6 +17,7 @@ under_both_drivers!(
     a_page_that_leads_to_itself,
     keys_outside_the_prefix,
     keys_named_twice,
+    a_large_key_named_twice,
     documents_that_are_none,
     a_document_that_ends_early,
     a_page_without_end,
@@ -118,6 +119,19 @@ fn keys_named_twice(driver: &str) {
     world.server.always(Call::List, "", page(&entries, None));
     let (end, sentence, found) = downloaded(&world);
     assert_eq!((end, found), (End::Done, whole), "{sentence}");
+}
+
+/// Both are fetched in parts at the same time, and must not share a file.
+fn a_large_key_named_twice(driver: &str) {
+    const BYTES: u64 = (20 << 20) + 7;
+    let world = World::new(driver);
+    let source = tempfile::tempdir().unwrap();
+    tree::random_file(&source.path().join("large"), BYTES, 1).unwrap();
+    world.server.put("p/large", std::fs::read(source.path().join("large")).unwrap());
+    let twice = entry("p/large", BYTES, 2) + &entry("p/large", BYTES, 2);
+    world.server.always(Call::List, "", page(&twice, None));
+    let (end, sentence, found) = downloaded(&world);
+    assert_eq!((end, found), (End::Done, tree::sha256sums(source.path()).unwrap()), "{sentence}");
 }
 
 fn documents_that_are_none(driver: &str) {

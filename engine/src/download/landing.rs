@@ -81,8 +81,9 @@ impl Landing {
                 return Ok((Self::of(file, Some(record)), held));
             }
         }
-        let file = PartialFile::replace(ring, folder, file_name, cut.bytes()).await?;
+        // Forgotten first: no record may speak of the bytes of another file.
         let record = record.log.begin(&cut_of).is_ok().then_some(record);
+        let file = PartialFile::replace(ring, folder, file_name, cut.bytes()).await?;
         Ok((Self::of(file, record), Held::default()))
     }
 

@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::flow::Beginning;
 use crate::mem::Lease;
 use crate::s3::{GetBody, GetRequest};
 use crate::site::Site;
@@ -38,14 +39,14 @@ pub(super) async fn race<T>(
 ) -> Won<T> {
     let (hedges, ring) = (&site.hedges, &site.ring);
     let mut first = pin!(first);
-    let patience = hedges.patience();
+    let (began, patience) = (hedges.beginning(), hedges.patience());
     if let Some(output) = ring.within(patience, first.as_mut()).await {
         hedges.calm();
         return Won::First(output);
     }
     let _stalled = hedges.stalled();
     loop {
-        if let Some((request, spare)) = second(site, &request, missing) {
+        if let Some((request, spare)) = second(site, &request, (missing, began)) {
             match both(site, patience, first.as_mut(), &request, &spare).await {
                 Next::First(output) => {
                     hedges.lost();
@@ -71,11 +72,11 @@ pub(super) async fn race<T>(
 fn second(
     site: &Site,
     request: impl Fn() -> Option<GetRequest>,
-    missing: u64,
+    (missing, began): (u64, Beginning),
 ) -> Option<(GetRequest, Lease)> {
     let request = request()?;
     let spare = site.pool.lease_now(SPARE_BUFFERS)?;
-    site.hedges.begins(missing).then_some((request, spare))
+    site.hedges.begins(missing, began).then_some((request, spare))
 }
 
 async fn both<T>(

@@ -3,8 +3,9 @@
 //! A wait is a *stall* once it has lasted longer than waits usually do. Usual is
 //! learned from stalls that ended well by themselves: each doubles the patience,
 //! and calm waits halve it again. So a store or a line that is slow as a whole is
-//! soon not hedged, and neither is one where more than a quarter of all waits
-//! stall at once.
+//! soon not hedged. Neither is one that goes nowhere: while more than a quarter of
+//! all waits stall, a second request needs four calm waits of others since the
+//! stalled one began, for each that stalls.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 /// The least patience: above what a store takes to answer, below what a person
 /// notices in a whole transfer.
-const PATIENCE_LEAST: Duration = Duration::from_millis(500);
+const PATIENCE_LEAST: Duration = Duration::from_millis(300);
 const PATIENCE_MOST: Duration = Duration::from_secs(16);
 /// Calm waits that halve the patience.
 const CALM: u32 = 64;
@@ -25,6 +26,8 @@ const CREDIT: u64 = 16 << 20;
 struct State {
     patience: Duration,
     calm: u32,
+    /// Calm waits so far.
+    ended: u64,
     active: usize,
     stalled: usize,
     /// Bytes that may be asked for twice.
@@ -40,6 +43,7 @@ impl Default for Hedges {
         Self(Rc::new(RefCell::new(State {
             patience: PATIENCE_LEAST,
             calm: 0,
+            ended: 0,
             active: 0,
             stalled: 0,
             allowance: CREDIT,
@@ -54,6 +58,11 @@ impl Hedges {
         Active(self.clone())
     }
 
+    /// What a wait that begins now may later compare with.
+    pub fn beginning(&self) -> Beginning {
+        Beginning(self.0.borrow().ended)
+    }
+
     /// How long a wait lasts before it is a stall.
     pub fn patience(&self) -> Duration {
         self.0.borrow().patience
@@ -62,6 +71,7 @@ impl Hedges {
     /// A wait ended before it was a stall.
     pub fn calm(&self) {
         let mut state = self.0.borrow_mut();
+        state.ended += 1;
         state.calm += 1;
         if state.calm >= CALM {
             state.calm = 0;
@@ -81,10 +91,13 @@ impl Hedges {
         state.allowance = state.allowance.saturating_add(bytes / SHARE).min(CREDIT);
     }
 
-    /// Whether `bytes` may be asked for a second time; they are paid for.
-    pub fn begins(&self, bytes: u64) -> bool {
+    /// Whether `bytes`, awaited since `began`, may be asked for a second time; they
+    /// are paid for.
+    pub fn begins(&self, bytes: u64, began: Beginning) -> bool {
         let mut state = self.0.borrow_mut();
-        let may = state.stalled <= (state.active / 4).max(1) && bytes <= state.allowance;
+        let others = usize::try_from((state.ended - began.0) / 4).unwrap_or(usize::MAX);
+        let go_on = state.stalled <= (state.active / 4).max(1).max(others);
+        let may = go_on && bytes <= state.allowance;
         if may {
             state.allowance -= bytes;
         }
@@ -104,6 +117,10 @@ impl Hedges {
         state.patience = (state.patience * 2).min(PATIENCE_MOST);
     }
 }
+
+/// A moment, counted in calm waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning(u64);
 
 /// A request under way.
 #[derive(Debug)]
@@ -152,7 +169,7 @@ mod tests {
         for _ in 0..10_000 {
             hedges.moved(PART);
             arrived += PART;
-            if hedges.begins(PART) {
+            if hedges.begins(PART, hedges.beginning()) {
                 spent += PART;
             }
         }
@@ -165,7 +182,7 @@ mod tests {
         let hedges = Hedges::default();
         let _active = hedges.active();
         for _ in 0..1_000 {
-            assert!(hedges.begins(PART));
+            assert!(hedges.begins(PART, hedges.beginning()));
             hedges.won(PART);
         }
     }
@@ -177,9 +194,24 @@ mod tests {
         let mut stalled = Vec::new();
         for number in 1..=16 {
             stalled.push(hedges.stalled());
-            assert_eq!(hedges.begins(1), number <= 4, "{number} of 16 stalled");
+            let began = hedges.beginning();
+            assert_eq!(hedges.begins(1, began), number <= 4, "{number} of 16 stalled");
         }
+        let began = hedges.beginning();
         stalled.truncate(4);
-        assert!(hedges.begins(1));
+        assert!(hedges.begins(1, began));
+    }
+
+    #[test]
+    fn who_is_left_behind_by_others_is_asked_again() {
+        let hedges = Hedges::default();
+        let _active: Vec<_> = (0..12).map(|_| hedges.active()).collect();
+        let _stalled: Vec<_> = (0..12).map(|_| hedges.stalled()).collect();
+        let began = hedges.beginning();
+        (0..47).for_each(|_| hedges.calm());
+        assert!(!hedges.begins(1, began));
+        hedges.calm();
+        assert!(hedges.begins(1, began));
+        assert!(!hedges.begins(1, hedges.beginning()), "nobody has moved since");
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FlockOperation};
 
 use super::log::Log;
 use super::record::{Name, Record};
@@ -47,6 +47,11 @@ pub struct PartLog {
 impl PartLog {
     pub(super) fn open(folder: &Fd, name: CString) -> io::Result<Self> {
         let log = Log::open(&**folder, &name)?;
+        // A listing may name a key twice: the other one has it until it is done.
+        rustix::fs::flock(log.file(), FlockOperation::NonBlockingLockExclusive)?;
+        if rustix::fs::fstat(log.file())?.st_nlink == 0 {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         Ok(Self { log, folder: Fd::clone(folder), name, recorded: Cell::new(0) })
     }
 
