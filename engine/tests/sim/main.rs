@@ -9,6 +9,7 @@ mod control;
 mod disk;
 mod faults;
 mod mutants;
+mod rules;
 mod run;
 mod server;
 mod store;

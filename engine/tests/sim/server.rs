@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::faults::Fault;
-use crate::world::{Asked, Simulation};
+use crate::rules::Asked;
+use crate::world::Simulation;
 
 /// Longer than any patience of the engine.
 const FOR_EVER: Duration = Duration::from_secs(90);
@@ -32,7 +33,7 @@ enum Stop {
 pub(crate) async fn serve(world: Rc<Simulation>, far: Rc<UnixStream>) {
     let mut received = Vec::new();
     while let Some(request) = next(&world, &far, &mut received).await {
-        world.asked(&request.asked);
+        let _open = world.asked(&request.asked);
         world.takes(30).await;
         let (answer, stop) = answer(&world, &request);
         let (bytes, ends) = match stop {

@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,8 +20,9 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::disk::{Death, Image, visible};
+use crate::disk::{Death, Image};
 use crate::faults::Fault;
+use crate::rules::{Asked, Finals};
 use crate::server;
 use crate::store::Stored;
 
@@ -31,14 +31,6 @@ use crate::store::Stored;
 pub(crate) enum Crash {
     Killed,
     PowerLoss,
-}
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Asked {
-    pub(crate) key: String,
-    pub(crate) range: Option<String>,
-    pub(crate) version: Option<String>,
 }
 
 pub(crate) struct Simulation {
@@ -70,8 +62,10 @@ pub(crate) struct Simulation {
     pub(crate) keys_drawn: Arc<AtomicU64>,
     expired: Cell<u64>,
     /// Requests of this life that were answered for good.
-    finals: RefCell<BTreeMap<Asked, Instant>>,
-    far_ends: RefCell<Vec<Weak<UnixStream>>>,
+    pub(crate) finals: RefCell<Finals>,
+    /// Requests whose answers are under way.
+    pub(crate) open: RefCell<BTreeMap<Asked, u32>>,
+    pub(crate) far_ends: RefCell<Vec<Weak<UnixStream>>>,
     pub(crate) broken_rules: RefCell<Vec<String>>,
     mutant: Option<Mutant>,
 }
@@ -108,6 +102,7 @@ impl Simulation {
             keys_drawn: Arc::default(),
             expired: Cell::new(0),
             finals: RefCell::default(),
+            open: RefCell::default(),
             far_ends: RefCell::default(),
             broken_rules: RefCell::default(),
             mutant,
@@ -122,6 +117,7 @@ impl Simulation {
         self.crash_at.set(crash_at);
         self.over.set(false);
         self.finals.borrow_mut().clear();
+        self.open.borrow_mut().clear();
         self.far_ends.borrow_mut().clear();
         self.store.borrow().iter().for_each(|stored| stored.was_flipped.set(false));
     }
@@ -142,11 +138,6 @@ impl Simulation {
         if self.is_shown {
             eprintln!("{:>9} ms  {what} {value}", at.as_millis());
         }
-    }
-
-    /// A rule of the engine was broken.
-    pub(crate) fn breaks(&self, rule: String) {
-        self.broken_rules.borrow_mut().push(rule);
     }
 
     pub(crate) fn up_to(&self, most: u64) -> u64 {
@@ -179,24 +170,6 @@ impl Simulation {
 
     pub(crate) fn stirs(&self) {
         self.stir.notify_one();
-    }
-
-    /// A request came: none that was answered for good comes again.
-    pub(crate) fn asked(&self, asked: &Asked) {
-        self.note(&asked.key, asked.range.as_ref().map_or(0, |range| range.len() as u64));
-        // A second request may be on its way while the first one is answered.
-        let known = self.finals.borrow().get(asked).copied();
-        if known.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
-            self.breaks(format!("{asked:?} again, after a final answer"));
-        }
-    }
-
-    /// An answer is final, unless it may be lost on its way.
-    pub(crate) fn is_final(&self, asked: &Asked) {
-        let faults = self.faults.borrow();
-        if faults.iter().all(|(fault, _)| *fault != Fault::Reset) {
-            self.finals.borrow_mut().entry(asked.clone()).or_insert_with(Instant::now);
-        }
     }
 
     pub(crate) fn changes(&self, key: &str) {
@@ -242,34 +215,6 @@ impl Simulation {
 
     pub(crate) fn steps(&self) -> u64 {
         self.steps.get()
-    }
-
-    /// Every visible file is one whole version of its object.
-    pub(crate) fn look(&self, when: &str) {
-        let store = self.store.borrow();
-        for (path, bytes) in visible(&self.root).expect("read the tree") {
-            let key = path.to_string_lossy();
-            let stored = store.iter().find(|stored| stored.key.ends_with(&*key));
-            let is_whole =
-                stored.is_some_and(|s| s.versions.iter().any(|version| *version.bytes == *bytes));
-            if is_whole {
-                self.doubted.borrow_mut().remove(&path);
-            } else if !self.doubted.borrow().contains(&path) {
-                self.breaks(format!("{when}: {key} is no version of its object"));
-            }
-        }
-    }
-
-    /// Connections that the engine has not closed.
-    pub(crate) fn left_open(&self) -> usize {
-        let is_open = |far: &Rc<UnixStream>| loop {
-            match (&**far).read(&mut [0; 4096]) {
-                Ok(0) => return false,
-                Ok(_) => {}
-                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
-            }
-        };
-        self.far_ends.borrow().iter().filter_map(Weak::upgrade).filter(is_open).count()
     }
 }
 
