@@ -60,6 +60,9 @@ struct ModelFlags {
     /// Declare no checksum of any object
     #[arg(long)]
     silent: bool,
+    /// One answer in a hundred stops for 5 to 15 s
+    #[arg(long)]
+    hanging: bool,
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
@@ -111,6 +114,7 @@ fn model(flags: &ModelFlags) -> Result<()> {
     out.flush()?;
     let model = Model::new(flags.profile, Catalog::new(sets.to_vec()), flags.seed);
     let model = if flags.silent { model.silent() } else { model };
+    let model = if flags.hanging { model.hanging() } else { model };
     Ok(model.serve(listener, &Notify::new())?)
 }
 

@@ -87,14 +87,14 @@ impl Ground {
             Kind::Nginx => nginx::start(self, sources, false),
             Kind::NginxTls => nginx::start(self, sources, true),
             Kind::Seaweed => seaweed::start(self, if load { sources } else { &[] }),
-            Kind::Model => model::start(self, false),
+            Kind::Model => model::start(self, None),
         };
         self.pinned(running.with_context(|| format!("start {kind:?}"))?)
     }
 
-    /// Starts a model that declares no checksum of any object.
-    pub(crate) fn start_silent(&self) -> Result<Running> {
-        self.pinned(model::start(self, true).context("start the silent model")?)
+    /// Starts a model with a flag of its own: `silent` or `hanging`.
+    pub(crate) fn start_model(&self, manner: &str) -> Result<Running> {
+        self.pinned(model::start(self, Some(manner)).context("start the model")?)
     }
 
     fn pinned(&self, running: Running) -> Result<Running> {

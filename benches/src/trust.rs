@@ -24,6 +24,10 @@ use crate::{environment, report, say, verify};
 
 /// What trust may cost, in CPU time.
 const CPU_MOST: f64 = 1.10;
+/// What stalls may cost, in time.
+const STALLED_MOST: f64 = 1.15;
+/// The store that stalls.
+const STALLING: &str = "slow-disk";
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// The flags of `trust`.
@@ -71,10 +75,17 @@ pub(crate) fn main(flags: &Flags) -> Result<()> {
         flags,
         osmo: absolute(&flags.osmo)?,
         telling: ground.start(Kind::Model, &[], false)?,
-        silent: ground.start_silent()?,
+        silent: ground.start_model("silent")?,
         ground,
     };
     let mut measures = Vec::new();
+    for workload in [Workload::Large, Workload::Images] {
+        for driver in ["uring", "epoll"] {
+            let measure = session.stalls(workload, driver)?;
+            say(&page::sentence(&measure));
+            measures.push(measure);
+        }
+    }
     for workload in [Workload::Large, Workload::Images] {
         for driver in ["uring", "epoll"] {
             for place in [Path::new("/dev/shm"), &session.ground.work] {
@@ -92,53 +103,91 @@ pub(crate) fn main(flags: &Flags) -> Result<()> {
 
 impl Session<'_> {
     fn case(&self, workload: Workload, driver: &str, place: &Path) -> Result<[Measure; 3]> {
-        let source = Source::prepare(workload, self.flags.scale, &self.ground.bucket())?;
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for round in 0..=self.flags.rounds {
-            let (one, other) = if round % 2 == 0 {
-                let one = self.once(&source, driver, place, true)?;
-                (one, self.once(&source, driver, place, false)?)
-            } else {
-                let other = self.once(&source, driver, place, false)?;
-                (self.once(&source, driver, place, true)?, other)
-            };
-            if round > 0 {
-                with.push(one);
-                without.push(other);
-            }
-        }
+        let source = self.source(workload)?;
+        let (with, without) = self.turns(
+            || self.once(&source, &self.telling, driver, place, &[]),
+            || self.once(&source, &self.silent, driver, place, &["--no-journal"]),
+        )?;
         let on = if place.starts_with("/dev/shm") { "tmpfs" } else { "disk" };
         let what = format!("{} → {on}, {driver}", source.set.name);
         let gib = source.bytes as f64 / GIB;
         let cpu = |runs: &[Run]| -> Vec<f64> {
             runs.iter().map(|run| (run.user_s + run.sys_s) / gib).collect()
         };
-        let wall =
-            |runs: &[Run]| -> Vec<f64> { runs.iter().map(|run| run.wall_s + run.sync_s).collect() };
         Ok([
             Measure::new(&format!("{what}: CPU with trust"), "s/GiB", cpu(&with)),
             Measure::ratio(&format!("{what}: CPU, with ÷ without"), &cpu(&with), &cpu(&without))
                 .bar(Bar::AtMost(CPU_MOST)),
             Measure::ratio(
                 &format!("{what}: wall to durable, with ÷ without"),
-                &wall(&with),
-                &wall(&without),
+                &walls(&with),
+                &walls(&without),
             ),
         ])
     }
 
-    fn once(&self, source: &Source, driver: &str, place: &Path, trusts: bool) -> Result<Run> {
+    /// The same store, of which one answer in a hundred hangs.
+    fn stalls(&self, workload: Workload, driver: &str) -> Result<Measure> {
+        let source = self.source(workload)?;
+        let profile = Profile::named(STALLING).context("there is no such profile")?;
+        let ground = Ground { profile, ..self.ground.clone() };
+        let clean = ground.start(Kind::Model, &[], false)?;
+        let hanging = ground.start_model("hanging")?;
+        let place = Path::new("/dev/shm");
+        let (stalled, clean) = self.turns(
+            || self.once(&source, &hanging, driver, place, &[]),
+            || self.once(&source, &clean, driver, place, &[]),
+        )?;
+        let what = format!(
+            "{}, {STALLING}, {driver}: makespan, 1 % of answers hanging 5 to 15 s ÷ none",
+            source.set.name
+        );
+        Ok(Measure::ratio(&what, &walls(&stalled), &walls(&clean)).bar(Bar::AtMost(STALLED_MOST)))
+    }
+
+    fn source(&self, workload: Workload) -> Result<Source> {
+        Source::prepare(workload, self.flags.scale, &self.ground.bucket())
+    }
+
+    /// Two contestants in turns; whoever begins changes, and the first round does
+    /// not count.
+    fn turns(
+        &self,
+        one: impl Fn() -> Result<Run>,
+        other: impl Fn() -> Result<Run>,
+    ) -> Result<(Vec<Run>, Vec<Run>)> {
+        let (mut ones, mut others) = (Vec::new(), Vec::new());
+        for round in 0..=self.flags.rounds {
+            let (left, right) = if round % 2 == 0 {
+                let left = one()?;
+                (left, other()?)
+            } else {
+                let right = other()?;
+                (one()?, right)
+            };
+            if round > 0 {
+                ones.push(left);
+                others.push(right);
+            }
+        }
+        Ok((ones, others))
+    }
+
+    fn once(
+        &self,
+        source: &Source,
+        server: &Running,
+        driver: &str,
+        place: &Path,
+        more: &[&str],
+    ) -> Result<Run> {
         let target = tempfile::Builder::new().prefix("osmo-bench-").tempdir_in(place)?;
-        let server = if trusts { &self.telling } else { &self.silent };
         let remote = format!("s3://{BUCKET}/{}/", source.set.name);
         let mut command: Vec<OsString> = vec![self.osmo.clone().into(), "data".into()];
         command.extend(["download", &remote].map(OsString::from));
         command.push(target.path().into());
         let flags = ["--endpoint-url", server.url(), "--io", driver, "--quiet"];
-        command.extend(flags.map(OsString::from));
-        if !trusts {
-            command.push("--no-journal".into());
-        }
+        command.extend(flags.iter().chain(more).map(OsString::from));
         let (ground, log) = (&self.ground, self.ground.work.join("last.log"));
         let bench = Bench {
             environment: environment::of_peers(&ground.bin, &ground.work, &ground.ca()),
@@ -155,6 +204,10 @@ impl Session<'_> {
         ensure!(found.is_none(), "{}", found.unwrap_or_default());
         Ok(done.run)
     }
+}
+
+fn walls(runs: &[Run]) -> Vec<f64> {
+    runs.iter().map(|run| run.wall_s + run.sync_s).collect()
 }
 
 fn text(here: &Environment, flags: &Flags, measures: &[Measure]) -> String {

@@ -104,7 +104,7 @@ pub enum NodeCommand {
 }
 
 /// Where a report is read from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ReadArgs {
     /// Read `/proc` and `/sys` below this folder; then what only a running
     /// kernel can tell is missing.

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use node_common::{Node, profile};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct Agent {
     _node: Node,
@@ -25,7 +25,19 @@ impl Agent {
         Self::of(node, command.args(args))
     }
 
+    /// Once it has a snapshot.
     fn of(node: Node, command: &mut std::process::Command) -> Self {
+        let agent = Self::launch(node, command);
+        let begin = Instant::now();
+        while agent.ask("GET", "/readyz").0 != 200 {
+            assert!(begin.elapsed() < Duration::from_secs(60), "no snapshot");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        agent
+    }
+
+    /// Once it listens.
+    fn launch(node: Node, command: &mut std::process::Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -64,6 +76,25 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// GPUs that nothing keeps awake take their time, which a probe of the agent's life
+/// must not wait for.
+#[test]
+fn before_the_first_snapshot_it_answers_that_there_is_none() {
+    let mut slow = profile("h100x8");
+    slow["faults"] = json!([{"call": "nvmlDeviceGetHandleByIndex_v2", "hang_s": 600}]);
+    let node = Node::new(&slow);
+    let mut command = node.command("agent", &["--listen", "127.0.0.1:0"]);
+    let agent = Agent::launch(node, &mut command);
+    for path in ["/metrics", "/report", "/readyz"] {
+        let (status, _, body) = agent.ask("GET", path);
+        assert_eq!(status, 503, "{path}");
+        assert!(body.starts_with("no snapshot yet") && body.lines().count() == 1, "{body}");
+    }
+    let (status, _, body) = agent.ask("GET", "/healthz");
+    assert_eq!((status, body.as_str()), (200, "ok\n"));
+    assert_eq!(agent.end("-TERM"), Some(0));
 }
 
 /// The driver of a node may be installed after its agent.

@@ -5,6 +5,7 @@
 
 mod node_common;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use node_common::{Node, profile, read};
@@ -130,7 +131,7 @@ fn a_dgx_h100() {
     assert_eq!(report["scratch"][1]["read_ahead_bytes"], 4_194_304);
     assert_eq!(report["scratch"][1]["scheduler"], "none");
     let uring = &report["io_uring"];
-    assert_eq!((&uring["available"], &uring["sysctl_disabled"]), (&Value::Null, &json!(2)));
+    assert_eq!((&uring["available"], &uring["sysctl_disabled"]), (&json!(false), &json!(2)));
     assert_eq!(uring["seccomp_mode"], 0);
     // Where GPUs sit is read from the tree too.
     let place = columns(&report["gpu"]["gpus"], &["numa_node", "cpu_affinity"]);
@@ -181,6 +182,30 @@ fn a_pod_on_a_p5() {
     );
     assert_eq!(report["io_uring"]["seccomp_mode"], 2);
     assert_eq!(report["gpu"], json!({"driver": null, "gpus": [], "notes": []}));
+}
+
+/// NVML numbers processes as the node does, and so does the tree.
+#[test]
+fn processes_have_the_trees_names() {
+    let mut profile = profile("h100x8");
+    let list: Vec<Value> =
+        (31333..=31338).map(|pid| json!({"pid": pid, "used": 1 << 30})).collect();
+    profile["gpus"][0]["nvmlDeviceGetComputeRunningProcesses_v3"] = json!(list);
+    let node = Node::new(&profile);
+    let root = lay("dgx-h100", &node.path().join("root"));
+    std::fs::create_dir_all(root.join("proc/31333")).unwrap();
+    std::fs::write(root.join("proc/31333/comm"), "odd\x1b[31m\n").unwrap();
+    let args = ["--sysroot", root.to_str().unwrap()];
+    let json = read(&node.command("report", &[&["--json"], &args[..]].concat()).output().unwrap());
+    let names = columns(&json["gpu"]["gpus"][0]["processes"], &["pid", "name"]);
+    assert_eq!(names[0], json!([31333, "odd?[31m"]));
+    assert_eq!(names[1], json!([31334, null]), "it has ended");
+    assert_eq!(names[4], json!([31337, "pt_main_thread"]));
+    let table = node.text(&args);
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("    ·")).take(5).collect();
+    assert_eq!(rows[0], "    · 31333 odd?[31m 1.0 GiB");
+    assert_eq!(rows[1], "    · 31334 – 1.0 GiB");
+    assert_eq!(rows[4], "    · and 2 more processes");
 }
 
 #[test]
@@ -266,13 +291,74 @@ fn a_pod_with_bound_files_and_one_stray_controller() {
     assert!(!fields.contains_key("nvidia.com/gpu"), "nobody looked for GPUs");
 }
 
-/// As a pod mounts its host: the GPUs are this machine's.
+/// What a node's agent is for: the node's limits, mounts and confinement.
 #[test]
-fn another_mount_of_this_machine_has_its_gpus() {
+fn an_agents_pod_tells_its_nodes_facts() {
+    let report = report("agents-pod", None);
+    let group = &report["cgroup"];
+    assert_eq!((&group["version"], &group["path"]), (&json!(2), &json!("/init.scope")));
+    assert_eq!(group["memory_used_bytes"], 12_582_912);
+    // The root's limit, on the way up.
+    assert_eq!(group["memory_limit_bytes"], 1_048_576);
+    assert_eq!(report["cgroup_pressure"]["cpu"]["some_seconds_total"], 7.0);
+    assert_eq!(
+        columns(&report["scratch"], &["path", "fs"]),
+        json!([["/", "ext4"], ["/raid", "xfs"]])
+    );
+    let uring = &report["io_uring"];
+    assert_eq!((&uring["seccomp_mode"], &uring["available"]), (&json!(0), &json!(false)));
+    assert_eq!(uring["reason"], "kernel.io_uring_disabled is 2");
+}
+
+/// A folder with this machine's `/proc` and `/sys`, as a pod mounts its node.
+fn mounted() -> Node {
     let node = Node::new(&Value::Null);
     for name in ["proc", "sys"] {
         std::os::unix::fs::symlink(format!("/{name}"), node.path().join(name)).unwrap();
     }
+    node
+}
+
+#[test]
+fn another_mount_of_this_machine_has_its_name_and_space() {
+    let node = mounted();
+    // A place of the same name, which is not the mount.
+    for folder in ["etc", "dev/shm"] {
+        std::fs::create_dir_all(node.path().join(folder)).unwrap();
+    }
+    std::fs::write(node.path().join("etc/hostname"), "worker-7\n").unwrap();
+    let mut command = node.bare("report", &["--json", "--sysroot", node.path().to_str().unwrap()]);
+    let report = read(&command.output().unwrap());
+    assert_eq!(report["hostname"], "worker-7");
+    assert_eq!(report["resource"]["hostname"], "worker-7");
+    assert_ne!(report["io_uring"]["available"], true, "which this process cannot tell");
+    // Nothing but /proc and /sys is mounted: what else has a path here is on the disk of
+    // this folder, whose space is no other mount's.
+    let here = std::fs::metadata(node.path()).unwrap().dev();
+    for disk in report["scratch"].as_array().unwrap() {
+        let path = disk["path"].as_str().unwrap();
+        let of = std::fs::metadata(path).map(|data| data.dev());
+        let told = !disk["total_bytes"].is_null();
+        assert!(!told || of.is_ok_and(|of| of == here), "{disk}");
+    }
+}
+
+/// As a pod whose node's whole tree is mounted has it.
+#[test]
+fn the_nodes_whole_tree_has_its_space() {
+    let node = Node::new(&Value::Null);
+    let scratch = |args: &[&str]| {
+        let report = read(&node.bare("report", args).output().unwrap());
+        columns(&report["scratch"], &["path", "total_bytes"])
+    };
+    let whole = scratch(&["--json", "--sysroot", "/"]);
+    assert!(whole.as_array().unwrap().iter().any(|disk| disk[1].is_u64()), "{whole}");
+}
+
+/// As a pod mounts its host: the GPUs are this machine's.
+#[test]
+fn another_mount_of_this_machine_has_its_gpus() {
+    let node = mounted();
     let gpu = |args: &[&str]| {
         let report = read(&node.bare("report", args).output().unwrap());
         let gpus = report["gpu"]["gpus"].as_array().unwrap().len();

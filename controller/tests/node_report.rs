@@ -5,7 +5,7 @@
 
 mod node_common;
 
-use node_common::{Node, notes, profile};
+use node_common::{Node, notes, profile, watch};
 use serde_json::{Value, json};
 
 fn gpu(report: &Value, index: usize) -> &Value {
@@ -51,7 +51,8 @@ fn a_t4_is_told_whole() {
             "clocks": {"graphics_mhz": 1005, "sm_mhz": 1005, "memory_mhz": 5000, "video_mhz": 930,
                 "graphics_mhz_max": 1590, "sm_mhz_max": 1590, "memory_mhz_max": 5001,
                 "video_mhz_max": 1470},
-            "throttle_reasons": ["power_cap"],
+            "throttle_reasons": ["power_cap"], "throttle_seconds": {"power_cap": null,
+                "thermal": null},
             "power": {"draw_watts": 69.87, "limit_watts": 70.0, "limit_watts_min": 60.0,
                 "limit_watts_max": 70.0, "energy_joules": 987654.321},
             "temperature": {"gpu_celsius": 71, "memory_celsius": null,
@@ -63,16 +64,18 @@ fn a_t4_is_told_whole() {
             "pcie": {"generation": 3, "width": 8, "generation_max": 3, "width_max": 16,
                 "transmit_bytes_per_s": 12288000, "receive_bytes_per_s": 256000000, "replays": 4},
             "nvlinks": [], "c2c": null, "fabric": null, "mig": null, "performance_state": "P0",
-            "processes": [{"pid": 4242, "kind": "compute", "used_bytes": 1046478848}],
             "health": {"verdict": "degraded", "reasons": ["PCIe has 8 of 16 lanes"]},
         }),
     );
+    let process = &gpu(&report, 0)["processes"][0];
+    holds(process, &json!({"pid": 4242, "kind": "compute", "used_bytes": 1046478848}));
     assert_eq!(notes(&report), [""; 0]);
     let table = node.text(&[]);
     let row = table.lines().find(|line| line.contains("Tesla T4")).unwrap();
     for part in ["37 %", "71 °C", "70 W", "1005", "3 × 8", "degraded: PCIe has 8 of 16 lanes"] {
         assert!(row.contains(part), "{part} in {row}");
     }
+    assert!(table.contains("\n    clocks lowered: power_cap\n"), "{table}");
 }
 
 #[test]
@@ -138,7 +141,12 @@ fn eight_h100_hang_on_four_switches() {
         let peers = ["05", "06", "07", "08"].map(|bus| to(&format!("0000:{bus}:00.0")));
         assert_eq!(peers, [5, 4, 4, 5], "GPU {index}");
         for link in links {
-            holds(link, &json!({"active": true, "version": 4, "peer": "switch", "crc_errors": 0}));
+            holds(
+                link,
+                &json!({"active": true, "version": 4, "peer": "switch", "crc_errors": 0,
+                    // NVLink 4: 26.562 GB/s each way.
+                    "bytes_per_s": 26_562_000_000_u64}),
+            );
         }
         holds(
             gpu,
@@ -148,6 +156,9 @@ fn eight_h100_hang_on_four_switches() {
                 "remapped_rows": {"correctable": 1, "uncorrectable": 0, "pending": false,
                     "failure": false},
                 "recovery_action": "none", "throttle_reasons": [],
+                "throttle_seconds": {"power_cap": 12.5, "thermal": 3.0, "software_thermal": 2.0,
+                    "hardware_thermal": 1.0, "power_brake": 0.5, "sync_boost": 0.0,
+                    "board_limit": 0.25, "low_utilization": 1.0, "reliability": 0.0},
                 "power": {"draw_watts": 683.25},
                 "nvlink_traffic": {"transmit_bytes_total": 5_120_000_000_u64,
                     "receive_bytes_total": 6_144_000_000_u64},
@@ -199,7 +210,10 @@ fn the_tables_columns_hold_large_numbers() {
     let column = |line: &str, word: &str| Some(line.split(word).next()?.chars().count());
     let mut rows = table.lines().skip_while(|line| !line.starts_with("gpu "));
     let wanted = column(rows.next().unwrap(), "health");
-    for row in rows.by_ref().take(4) {
+    let is_a_gpu = |row: &&str| row.starts_with(|c: char| c.is_ascii_digit());
+    let rows: Vec<&str> = rows.filter(is_a_gpu).collect();
+    assert_eq!(rows.len(), 4, "{table}");
+    for row in rows {
         assert!(row.contains("139.7 GiB of 185.0 GiB"), "{row}");
         assert_eq!(column(row, "ok"), wanted, "{table}");
     }
@@ -212,9 +226,12 @@ fn a_gh200_is_linked_to_its_cpu() {
         gpu(&report, 0),
         &json!({
             "pci_bus_id": "0009:01:00.0", "nvlinks": [],
-            "c2c": {"links": 10, "links_active": 9, "link_bytes_per_s_max": 44_712_000_000_u64},
+            "c2c": {"links": 10, "links_active": 9, "link_bytes_per_s_max": 44_712_000_000_u64,
+                "errors": 1, "replays": 30},
         }),
     );
+    let table = Node::new(&profile("gh200")).text(&[]);
+    assert!(table.contains("\n    C2C 9 of 10 × 44.7 GB/s\n"), "{table}");
 }
 
 #[test]
@@ -233,8 +250,74 @@ fn gb200s_of_a_tray_tell_their_clique() {
             }),
         );
     }
+    assert_eq!(gpu(&report, 3)["nvlinks"][17]["bytes_per_s"], 50_000_000_000_u64);
+    let table = Node::new(&profile("gb200")).text(&[]);
+    let line = "    NVLink 18 of 18 × 50.0 GB/s, clique 5b1f9c62-7c4e-4bb8-9d77-0f1e2d3c4b5a.32766";
+    assert_eq!(table.lines().filter(|found| *found == line).count(), 4, "{table}");
     let clique = &report["resource"]["label_fields"]["nvidia.com/gpu.clique"];
     assert_eq!(clique, "5b1f9c62-7c4e-4bb8-9d77-0f1e2d3c4b5a.32766");
+}
+
+/// Two samples are needed: a first reading has none.
+#[test]
+fn a_hoppers_monitor_tells_from_the_second_reading_on() {
+    let mut seen = Vec::new();
+    watch(&Node::new(&profile("h100x8")), |report| {
+        seen.push(gpu(report, 7)["activity"].clone());
+        seen.len() == 3
+    });
+    assert!(seen[0].as_object().unwrap().values().all(Value::is_null), "{}", seen[0]);
+    assert_eq!(seen[1], seen[2]);
+    assert_eq!(
+        seen[1],
+        json!({"graphics_percent": 98.5, "sm_percent": 92.25, "sm_occupancy_percent": 41.5,
+            "tensor_percent": 63.75, "fp64_percent": 0.0, "fp32_percent": 8.5,
+            "fp16_percent": 12.25, "memory_bandwidth_percent": 57.5,
+            // MiB a second.
+            "pcie_transmit_bytes_per_s": 1073741824.0, "pcie_receive_bytes_per_s": 2147483648.0,
+            "nvlink_transmit_bytes_per_s": 536870912.0,
+            "nvlink_receive_bytes_per_s": 4294967296.0})
+    );
+}
+
+/// On a Hopper, whose monitor knows GPU instances; two compute instances of one share
+/// what it says.
+#[test]
+fn partitions_have_their_own_activity() {
+    let mut hopper = profile("a100-mig");
+    let card = &mut hopper["gpus"][0];
+    card["nvmlGpmQueryDeviceSupport"] = json!(true);
+    for (at, percent) in [(0, 75.5), (1, 12.25)] {
+        card["mig"][at]["nvmlGpmMetricsGet"] = json!({"1": percent, "2": 50.0});
+    }
+    card["mig"][3]["nvmlDeviceGetGpuInstanceId"] = json!(2);
+    let node = Node::new(&hopper);
+    let report = watch(&node, |report| {
+        !gpu(report, 0)["mig"]["instances"][0]["activity"]["graphics_percent"].is_null()
+    });
+    let instances = gpu(&report, 0)["mig"]["instances"].as_array().unwrap();
+    let told: Vec<&Value> = instances.iter().map(|i| &i["activity"]["graphics_percent"]).collect();
+    assert_eq!(told, [&json!(75.5), &json!(12.25), &json!(75.5), &Value::Null]);
+    assert_eq!(gpu(&report, 0)["activity"]["graphics_percent"], Value::Null);
+    assert_eq!(notes(&report), [""; 0]);
+}
+
+/// Drivers of 580.82 and later number some fields otherwise: 269 for 251 and so on.
+#[test]
+fn a_newer_drivers_numbers_of_fields_are_known() {
+    let mut newer = profile("h100x8");
+    newer["system"]["nvmlSystemGetDriverVersion"] = json!("580.95.05");
+    let fields = newer["gpus"][0]["nvmlDeviceGetFieldValues"].as_object_mut().unwrap();
+    for (old, new) in [("251", "269"), ("252", "270"), ("253", "271")] {
+        let value = fields.remove(old).unwrap();
+        fields.insert(new.to_owned(), value);
+    }
+    let report = Node::new(&newer).json();
+    holds(
+        &gpu(&report, 0)["throttle_seconds"],
+        &json!({"power_cap": 12.5, "software_thermal": 2.0, "hardware_thermal": 1.0,
+            "power_brake": 0.5}),
+    );
 }
 
 /// The keys and types of the contract's example; the service refuses others.

@@ -2,17 +2,31 @@
 
 use std::time::Instant;
 
-use osmo_protocol::events::{GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary};
+use osmo_protocol::events::{
+    GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary, UnfinishedUpload,
+};
 
 use crate::console::Console;
 use crate::lifecycle::Failure;
 use crate::transfer::Moved;
-use crate::usage;
+use crate::{left, usage};
+
+/// What the end shows beside the phases.
+#[derive(Default)]
+pub(crate) struct Ending {
+    pub(crate) command_code: Option<i32>,
+    pub(crate) io_driver: String,
+    pub(crate) gpu: Option<GpuSummary>,
+    pub(crate) left: Left,
+    pub(crate) lines_dropped: u64,
+    pub(crate) left_behind: Vec<UnfinishedUpload>,
+}
 
 /// The phases so far.
 pub(crate) struct Account {
     console: Console,
     begin: Instant,
+    files: u64,
     phases: Vec<PhaseSummary>,
     open: Option<Open>,
 }
@@ -26,7 +40,13 @@ struct Open {
 impl Account {
     /// Opens with `Init`.
     pub(crate) fn new(console: Console) -> Self {
-        let mut account = Self { console, begin: Instant::now(), phases: Vec::new(), open: None };
+        let mut account = Self {
+            console,
+            begin: Instant::now(),
+            files: left::files(),
+            phases: Vec::new(),
+            open: None,
+        };
         account.enter(Phase::Init);
         account
     }
@@ -34,6 +54,11 @@ impl Account {
     /// Time since the beginning; the lifecycle's clock.
     pub(crate) fn now(&self) -> std::time::Duration {
         self.begin.elapsed()
+    }
+
+    /// Files that were open at the beginning.
+    pub(crate) fn files(&self) -> u64 {
+        self.files
     }
 
     /// Closes the open phase and opens the next.
@@ -65,14 +90,8 @@ impl Account {
     }
 
     /// The last event.
-    pub(crate) fn finish(
-        mut self,
-        failure: Option<&Failure>,
-        command_code: Option<i32>,
-        io_driver: String,
-        gpu: Option<GpuSummary>,
-        left: Left,
-    ) {
+    pub(crate) fn finish(mut self, failure: Option<&Failure>, ending: Ending) {
+        let Ending { command_code, io_driver, gpu, left, lines_dropped, left_behind } = ending;
         // The final phase has no length.
         self.open = None;
         self.console.event(&SidecarEvent::Summary(Summary {
@@ -85,6 +104,8 @@ impl Account {
             io_driver,
             gpu,
             left,
+            lines_dropped,
+            left_behind,
         }));
     }
 }

@@ -1,21 +1,25 @@
 //! The one task that owns the lifecycle: it selects events, steps the machine
 //! and performs its effects.
+//!
+//! [`moves`] has the transfers, [`end`] what follows the last effect.
+
+mod end;
+mod moves;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use osmo_link::Network;
-use osmo_protocol::events::{Left, Phase};
+use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
 use osmo_protocol::items::{Input, Output};
 use osmo_protocol::logger::LineType;
 use osmo_protocol::socket::Frame;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::account::Account;
+use crate::account::{Account, Ending};
 use crate::console::Console;
 use crate::flags::Flags;
 use crate::health::{self, Health};
@@ -23,7 +27,6 @@ use crate::lifecycle::{Effect, Event, Failure, State, step};
 use crate::local::agent::Agent;
 use crate::local::{CommandCode, Local, Orders};
 use crate::logs::Log;
-use crate::metrics;
 use crate::service::link::{Link, Means};
 use crate::service::outbox::Outbox;
 use crate::service::token::Tokens;
@@ -32,21 +35,17 @@ use crate::session::Sessions;
 use crate::signal;
 use crate::state::{Memory, Saved};
 use crate::trace;
+use crate::transfer::Mover;
 use crate::transfer::engine::EngineMover;
-use crate::transfer::outputs::{Early, Watch};
-use crate::transfer::{Mover, Transferred, Transfers};
-use crate::{gpu, guard, left, write_termination};
+use crate::transfer::outputs::Watch;
+use crate::{gpu, guard, write_termination};
+use moves::Done;
 
 /// Events that wait for the driver.
 const EVENTS_MAX: usize = 64;
 /// Orders that wait for the agent: one of each kind; and as many questions of
 /// the sessions, which wait for room.
 const ORDERS_MAX: usize = 8;
-/// How long the last order may take; an agent that looks for us comes within a
-/// second.
-const RELEASE_LIMIT: Duration = Duration::from_secs(2);
-/// How long everything after the termination message may take.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(30);
 /// Between two words to the agent about its lines.
 const STORED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -59,7 +58,6 @@ struct Items {
 
 /// Lives a task's life; returns why it failed, if it did.
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
-    let files = left::files();
     let trace = trace::from_environment();
     let console = Console::new(flags.events_json).in_trace(trace);
     let account = Account::new(console);
@@ -72,7 +70,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         Ok(reach) => reach,
         Err(failure) => {
             write_termination(&flags.termination_log, Some(&failure));
-            account.finish(Some(&failure), None, String::new(), None, Left::default());
+            account.finish(Some(&failure), Ending::default());
             return Err(failure);
         }
     };
@@ -83,8 +81,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         Ok(items) => (items, None),
         Err(failure) => (Items::default(), Some(failure)),
     };
-    let mut driver = Driver::new(flags, items, log, outbox, (mover, memory), account);
-    driver.files = files;
+    let driver = Driver::new(flags, items, log, outbox, (mover, memory), account);
     driver.live(address, network, fault).await
 }
 
@@ -128,15 +125,6 @@ struct Driver {
     health: Option<Health>,
     /// Tasks that live as long as the driver.
     tasks: Vec<JoinHandle<()>>,
-    /// Files that were open at the begin.
-    files: u64,
-}
-
-/// A phase of transfers that is over.
-struct Done {
-    phase: Phase,
-    begin: Timestamp,
-    result: Transferred,
 }
 
 impl Driver {
@@ -173,7 +161,6 @@ impl Driver {
             code,
             health: None,
             tasks: Vec::new(),
-            files: 0,
         }
     }
 
@@ -246,19 +233,6 @@ impl Driver {
         }
     }
 
-    /// Books a phase of transfers and makes an event of it.
-    fn settle(&mut self, done: Done) -> Event {
-        let Transferred { moved, failure } = done.result;
-        self.account.add(&moved);
-        metrics::tell(&self.flags, &self.log, done.phase, done.begin, &moved);
-        match (done.phase, failure) {
-            (Phase::Download, None) => Event::InputsReady,
-            (Phase::Download, Some(failure)) => Event::InputsFailed(failure),
-            (_, None) => Event::OutputsSaved,
-            (_, Some(failure)) => Event::OutputsFailed(failure),
-        }
-    }
-
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Enter(phase) => {
@@ -309,106 +283,6 @@ impl Driver {
         // Full only when the agent reads nothing, and then nothing helps.
         let _ = self.orders.try_send(frame);
     }
-
-    fn transfers(&self) -> Transfers {
-        Transfers {
-            mover: Arc::clone(&self.mover),
-            flags: Arc::clone(&self.flags),
-            log: self.log.clone(),
-            cancelled: self.cancel.subscribe(),
-            resume: self.memory.is_resumed(),
-            sent: self.memory.sent(),
-            journal: self.memory.journal(),
-        }
-    }
-
-    fn transfer(&mut self, phase: Phase) {
-        let (transfers, watch) = (self.transfers(), self.watch.take());
-        let (inputs, outputs) = (self.items.inputs.clone(), self.items.outputs.clone());
-        let done = self.transferred.0.clone();
-        tokio::spawn(async move {
-            let begin = Timestamp::now();
-            let moving = guard::caught(async {
-                match phase {
-                    Phase::Download => transfers.download(inputs, &outputs).await,
-                    _ => {
-                        let early = match watch {
-                            Some(watch) => watch.end().await,
-                            None => Vec::new(),
-                        };
-                        with_early(transfers.upload(outputs).await, &early)
-                    }
-                }
-            });
-            let result = moving.await.unwrap_or_else(|failure| Transferred {
-                failure: Some(failure),
-                ..Transferred::default()
-            });
-            let _ = done.send(Done { phase, begin, result }).await;
-        });
-    }
-
-    /// The message first: a kill may come before the goodbyes are over.
-    async fn finish(mut self, state: State) -> Result<(), Failure> {
-        write_termination(&self.flags.termination_log, state.failure.as_ref());
-        let limit = state.farewell(self.account.now()).unwrap_or(FAREWELL_LIMIT);
-        let until = Instant::now() + limit.min(FAREWELL_LIMIT);
-        let (sessions, outbox) = (self.sessions.take(), Arc::clone(&self.outbox));
-        let goodbyes = farewell(sessions, outbox, self.orders, self.local.take());
-        let seats = timeout_at(until, goodbyes).await.unwrap_or(0);
-        for task in self.tasks {
-            end(task).await;
-        }
-        drop((self.health, self.watch));
-        let CommandCode(code) = *self.code.borrow();
-        self.memory.forget();
-        // Its threads end within moments, or hang for good: then they tell.
-        let mover = Arc::clone(&self.mover);
-        let limit = until.min(Instant::now() + RELEASE_LIMIT);
-        let ended = timeout_at(limit, spawn_blocking(move || mover.end())).await;
-        let buffers = ended.map_or(Ok(1), |ended| ended).map_or(1, |left| left as u64);
-        let meters = self.log.meters();
-        let lines = self.outbox.backlog().lines;
-        let counted = left::count(meters, self.files).await;
-        let left = Left { seats, lines, buffers, ..counted };
-        left::tell(&left, self.log.console());
-        let gpu = meters.with_gpus(|seen| seen.summary());
-        self.account.finish(state.failure.as_ref(), code, self.mover.driver(), gpu, left);
-        state.failure.map_or(Ok(()), Err)
-    }
-}
-
-/// Ends a task that would not by itself.
-async fn end(task: JoinHandle<()>) {
-    task.abort();
-    let _ = task.await;
-}
-
-/// Ends the sessions and the agent's connection, each within its limit; how many
-/// seats are still taken.
-async fn farewell(
-    sessions: Option<Sessions>,
-    outbox: Arc<Outbox>,
-    orders: mpsc::Sender<Frame>,
-    local: Option<JoinHandle<()>>,
-) -> u64 {
-    let mut seats = 0;
-    if let Some(sessions) = &sessions {
-        sessions.shutdown().await;
-        seats = sessions.seats();
-    }
-    // Lines that it is not told of would make the agent wait for another
-    // sidecar.
-    let lines = *outbox.stored().borrow();
-    let _ = timeout(RELEASE_LIMIT, orders.send(Frame::LinesStored { lines })).await;
-    // No more orders: the connection ends with the last one written.
-    drop(orders);
-    if let Some(mut local) = local
-        && timeout(RELEASE_LIMIT, &mut local).await.is_err()
-    {
-        end(local).await;
-    }
-    seats
 }
 
 /// Tells the agent which of its lines it need not keep, a few times a second at
@@ -419,17 +293,4 @@ async fn tell_stored(mut stored: watch::Receiver<u64>, agent: Agent) {
         agent.stored(lines).await;
         sleep(STORED_PAUSE).await;
     }
-}
-
-/// Counts what went up before the end to where it went.
-fn with_early(mut all: Transferred, early: &[Early]) -> Transferred {
-    for moved in &mut all.moved {
-        let same = early.iter().filter(|early| {
-            early.url == moved.order.url && moved.order.owner != osmo_protocol::items::Owner::Kpi
-        });
-        for Early { bytes, files, .. } in same {
-            (moved.bytes, moved.files) = (moved.bytes + bytes, moved.files + files);
-        }
-    }
-    all
 }

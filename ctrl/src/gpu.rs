@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  Run begins ─► thread: osmo-nvml, every 10 s ─► Meters: /metrics, the summary
+//!  Run ends ─────────────────────────────────────► Meters: no figures any more
 //! ```
 //!
 //! Nothing is configured and nothing is said where there is no GPU: the library
@@ -52,12 +53,9 @@ pub(crate) fn watch(meters: &Meters) {
 fn look(meters: &Meters) {
     let mut source = Source::open(None, LIMIT);
     while source.count() > 0 && meters.phase() == Phase::Run {
-        let gpus = source.snapshot(LIMIT);
-        meters.with_gpus(|seen| seen.add(&gpus));
+        meters.saw(&source.snapshot(LIMIT));
         thread::sleep(PERIOD);
     }
-    // What was last seen is not what is.
-    meters.with_gpus(GpuUse::over);
 }
 
 impl GpuUse {
@@ -75,14 +73,15 @@ impl GpuUse {
         })
     }
 
-    fn over(&mut self) {
+    /// What was last seen is not what is.
+    pub(crate) fn over(&mut self) {
         self.now.clear();
     }
 
-    fn add(&mut self, gpus: &Gpus) {
-        self.now = gpus
-            .gpus
-            .iter()
+    pub(crate) fn add(&mut self, gpus: &Gpus) {
+        self.count = self.count.max(gpus.gpus.len());
+        let there = gpus.gpus.iter().filter(|gpu| !gpu.lost);
+        self.now = there
             .map(|gpu| GpuNow {
                 index: gpu.index,
                 memory_used_bytes: gpu.memory.used_bytes,
@@ -90,7 +89,6 @@ impl GpuUse {
                 utilization: gpu.utilization.gpu_percent.map(|share| f64::from(share) / 100.0),
             })
             .collect();
-        self.count = self.count.max(self.now.len());
         let used = self.now.iter().filter_map(|gpu| gpu.memory_used_bytes);
         // Nobody's memory is not none of it.
         let used = used.reduce(|sum, bytes| sum + bytes);
@@ -98,5 +96,66 @@ impl GpuUse {
         for share in self.now.iter().filter_map(|gpu| gpu.utilization) {
             self.shares = (self.shares.0 + share, self.shares.1.saturating_add(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use osmo_nvml::{Gpu, Gpus, Memory, Utilization};
+    use osmo_protocol::events::Phase;
+
+    use crate::meters::Meters;
+
+    fn gpus(used: &[Option<u64>]) -> Gpus {
+        let gpu = |(index, used_bytes): (usize, &Option<u64>)| Gpu {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            memory: Memory { used_bytes: *used_bytes, ..Memory::default() },
+            utilization: Utilization { gpu_percent: Some(50), ..Utilization::default() },
+            ..Gpu::default()
+        };
+        Gpus { gpus: used.iter().enumerate().map(gpu).collect(), ..Gpus::default() }
+    }
+
+    fn shown(meters: &Meters) -> Vec<u32> {
+        meters.with_gpus(|seen| seen.now().iter().map(|gpu| gpu.index).collect())
+    }
+
+    fn peak(meters: &Meters) -> Option<u64> {
+        meters.with_gpus(|seen| seen.summary())?.memory_used_bytes_peak
+    }
+
+    #[test]
+    fn the_runs_end_clears_at_once_and_nothing_comes_after_it() {
+        let meters = Meters::new();
+        meters.enter(Phase::Run);
+        meters.saw(&gpus(&[Some(100), Some(200)]));
+        assert_eq!(shown(&meters), [0, 1]);
+        meters.enter(Phase::Upload);
+        assert_eq!(shown(&meters), [0; 0]);
+        // A reading that was under way.
+        meters.saw(&gpus(&[Some(1000)]));
+        assert_eq!((shown(&meters), peak(&meters)), (vec![], Some(300)));
+    }
+
+    #[test]
+    fn a_lost_gpu_is_shown_no_more_and_still_counted() {
+        let meters = Meters::new();
+        meters.enter(Phase::Run);
+        meters.saw(&gpus(&[Some(100), Some(200)]));
+        let mut later = gpus(&[Some(100), Some(900)]);
+        later.gpus[1].lost = true;
+        meters.saw(&later);
+        assert_eq!((shown(&meters), peak(&meters)), (vec![0], Some(300)));
+        assert_eq!(meters.with_gpus(|seen| seen.summary()).map(|gpu| gpu.gpus), Some(2));
+    }
+
+    #[test]
+    fn a_gpu_that_tells_no_memory_has_no_peak_and_not_zero() {
+        let meters = Meters::new();
+        meters.enter(Phase::Run);
+        meters.saw(&gpus(&[None]));
+        assert_eq!(peak(&meters), None);
+        meters.saw(&gpus(&[Some(0)]));
+        assert_eq!(peak(&meters), Some(0), "it tells that nothing is used");
     }
 }

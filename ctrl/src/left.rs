@@ -1,15 +1,18 @@
 //! What is still held at the end, counted by whoever can: the meters, the
 //! runtime, the kernel. Each is 0; what is not is a leak, and told.
 
-use osmo_protocol::events::Left;
+use osmo_protocol::events::{Left, UnfinishedUpload};
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use crate::console::Console;
 use crate::meters::{Kind, Meters};
+use crate::transfer::Mover;
 
 /// Looks that tasks get which have ended but for their last breath.
 const BREATHS: u32 = 16;
+/// Unfinished uploads that the summary names.
+const UPLOADS_MAX: usize = 100;
 
 /// Files that are open; 0 where nobody can tell.
 pub(crate) fn files() -> u64 {
@@ -33,6 +36,17 @@ pub(crate) async fn count(meters: &Meters, files_before: u64) -> Left {
         files: files().saturating_sub(files_before),
         ..Left::default()
     }
+}
+
+/// What the store may keep of uploads that nobody ended.
+pub(crate) fn behind(mover: &dyn Mover) -> Vec<UnfinishedUpload> {
+    let uploads = mover.uploads_left().into_iter().take(UPLOADS_MAX);
+    let told = uploads.map(|left| UnfinishedUpload {
+        bucket: left.bucket,
+        key: left.key,
+        upload_id: left.upload_id,
+    });
+    told.collect()
 }
 
 /// Processes that some thread of ours started and nobody waited for.

@@ -66,6 +66,17 @@ pub const DRAIN_LIMIT_FAILED: Duration = Duration::from_secs(300);
 /// After how long the barrier is asked for again.
 pub const BARRIER_REPEAT: Duration = Duration::from_secs(300);
 
+/// What is kept of the grace period `grace`.
+fn reserve(grace: Duration) -> Duration {
+    (grace / 5).min(RESERVE_MAX)
+}
+
+/// How long a transfer that was cut may take to end: half of what it has, since
+/// what is left behind is to be listed in the other.
+pub(crate) fn cut_limit(grace: Duration) -> Duration {
+    reserve(grace) / 4
+}
+
 /// Why the sidecar ends with a code, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -268,7 +279,7 @@ impl State {
     }
 
     fn reserve(&self) -> Duration {
-        (self.grace / 5).min(RESERVE_MAX)
+        reserve(self.grace)
     }
 
     /// Until when lines are waited for: the message and the exit come before

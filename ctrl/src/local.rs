@@ -7,6 +7,7 @@
 
 pub(crate) mod agent;
 mod greet;
+mod orders;
 mod terminal;
 
 use std::path::Path;
@@ -18,7 +19,6 @@ use osmo_protocol::logger::LineType;
 use osmo_protocol::socket::Frame;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ use crate::lifecycle::{Event, Failure};
 use crate::logs::Log;
 use agent::Answers;
 use greet::{Frames, Main};
+pub(crate) use orders::Orders;
 
 /// Connections that have not said yet who they are; more wait in the kernel.
 const GREETINGS_MAX: usize = 16;
@@ -101,7 +102,7 @@ impl Local {
         let _ = writer.write_all(&Frame::LinesStored { lines: 0 }.encode()).await;
         tokio::select! {
             () = self.relay(frames, code) => {}
-            () = write(writer, orders) => {}
+            () = orders.write(writer) => {}
             () = self.later_connections() => {}
         }
     }
@@ -193,33 +194,5 @@ impl Local {
     async fn ended(&self, told: Option<i32>, code: &tokio::sync::watch::Sender<CommandCode>) {
         code.send_replace(CommandCode(told));
         let _ = self.events.send(Event::CommandEnded).await;
-    }
-}
-
-/// What the agent is told: the lifecycle's orders first, then what the sessions
-/// ask.
-pub(crate) struct Orders {
-    pub(crate) first: mpsc::Receiver<Frame>,
-    pub(crate) then: mpsc::Receiver<Frame>,
-}
-
-impl Orders {
-    /// None once the lifecycle has given its last.
-    async fn next(&mut self) -> Option<Frame> {
-        tokio::select! {
-            biased;
-            order = self.first.recv() => order,
-            Some(ask) = self.then.recv() => Some(ask),
-        }
-    }
-}
-
-/// Writes orders to the last one.
-async fn write(mut writer: OwnedWriteHalf, mut orders: Orders) {
-    while let Some(order) = orders.next().await {
-        if writer.write_all(&order.encode()).await.is_err() {
-            // The reading side notices the end, and tells it.
-            return std::future::pending().await;
-        }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use osmo_nvml::Gpus;
 use osmo_protocol::events::Phase;
 
 use crate::gpu::GpuUse;
@@ -109,6 +110,9 @@ impl Meters {
         let last = labels::index(self.0.phase.swap(phase as u64, Relaxed), Phase::ALL.len());
         let begin = self.0.phase_begin.swap(now, Relaxed);
         self.0.phases[last].fetch_add(now.saturating_sub(begin), Relaxed);
+        if phase != Phase::Run {
+            self.with_gpus(GpuUse::over);
+        }
     }
 
     /// The phase that the task is in.
@@ -202,7 +206,17 @@ impl Meters {
         self.0.session_bytes[kind as usize][way as usize].load(Relaxed)
     }
 
-    /// Looks at the GPUs that were seen, or adds to them.
+    /// Adds what was seen of the GPUs, unless the command has ended meanwhile.
+    pub(crate) fn saw(&self, gpus: &Gpus) {
+        self.with_gpus(|seen| {
+            // `enter` clears under the same lock, after it has told the phase.
+            if self.phase() == Phase::Run {
+                seen.add(gpus);
+            }
+        });
+    }
+
+    /// Looks at the GPUs that were seen.
     pub(crate) fn with_gpus<T>(&self, look: impl FnOnce(&mut GpuUse) -> T) -> T {
         look(&mut self.0.gpus.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -29,7 +29,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use osmo_engine::job::Purpose;
-use osmo_engine::{ErrorKind, Progress, Report};
+use osmo_engine::{ErrorKind, Progress, Report, UploadLeft};
 use osmo_protocol::events::Phase;
 use osmo_protocol::exit::ExitCode;
 use osmo_protocol::items::Owner;
@@ -106,6 +106,10 @@ pub(crate) trait Mover: Send + Sync {
     fn submit(&self, order: &Order, way: Way) -> osmo_engine::Result<Begun>;
     /// Begins to find out whether `url` may be used.
     fn check(&self, url: &str, purpose: Purpose, config: Option<PathBuf>) -> Checked;
+    /// Multipart uploads that the store may keep of what does not move any more.
+    fn uploads_left(&self) -> Vec<UploadLeft> {
+        Vec::new()
+    }
     /// The driver in use, empty while none was needed.
     fn driver(&self) -> String;
     /// Nothing moves for a while: gives back what only moving needs, unless an

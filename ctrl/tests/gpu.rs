@@ -60,16 +60,33 @@ fn in_run(text: &str) -> bool {
     text.contains("osmo_phase_info{phase=\"run\"} 1")
 }
 
-#[test]
-fn gpus_are_told_by_the_metrics_and_the_summary() {
+/// A folder with the stub by the system's name, and its profile.
+fn library(profile: &Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(stub(), folder.path().join("libnvidia-ml.so.1")).unwrap();
+    std::fs::write(folder.path().join("profile.json"), profile.to_string()).unwrap();
+    folder
+}
+
+/// As a GPU of unified memory does.
+#[test]
+fn a_gpu_that_tells_no_memory_has_no_peak() {
+    let folder = library(&json!({"gpus": [{"nvmlDeviceGetUtilizationRates": {"gpu": 25}}]}));
+    let (text, summary) =
+        run(folder.path(), |text| text.contains("osmo_gpu_utilization_ratio{gpu=\"0\"} 0.25"));
+    assert!(!text.contains("osmo_gpu_memory_used_bytes{"), "{text}");
+    let gpu = &summary["gpu"];
+    assert_eq!((&gpu["gpus"], &gpu["memory_used_bytes_peak"]), (&json!(1), &Value::Null));
+}
+
+#[test]
+fn gpus_are_told_by_the_metrics_and_the_summary() {
     let gpu = |used: u64, share: u32| {
         json!({"nvmlDeviceGetMemoryInfo_v2": {"total": 16106127360_u64, "used": used, "free": 0, "reserved": 0},
             "nvmlDeviceGetUtilizationRates": {"gpu": share, "memory": 0}})
     };
     let profile = json!({"gpus": [gpu(1_000, 25), gpu(2_000, 75), {}]});
-    std::fs::write(folder.path().join("profile.json"), profile.to_string()).unwrap();
+    let folder = library(&profile);
     let (text, summary) = run(folder.path(), |text| text.contains("osmo_gpu_memory_used_bytes{"));
     for line in [
         "osmo_gpu_memory_used_bytes{gpu=\"0\"} 1000",

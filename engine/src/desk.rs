@@ -9,7 +9,7 @@ use crate::clock::Chance;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::flow::{Course, Retry, given_up};
 use crate::path;
-use crate::s3::{Completed, Control, Kept, ObjectInfo, Page, PartDone, Rung};
+use crate::s3::{Completed, Control, Kept, ObjectInfo, Page, PartDone, PartPage, Rung};
 use crate::tally::Tally;
 use crate::waits::Waits;
 
@@ -98,6 +98,14 @@ impl Desk {
         self.ask(key, async || self.control.head(&self.bucket, key).await).await
     }
 
+    /// One page of the parts that an object was made of.
+    ///
+    /// # Errors
+    /// As [`Desk::list`].
+    pub async fn parts(&self, key: &str, after: Option<u32>) -> Result<PartPage> {
+        self.ask(key, async || self.control.parts(&self.bucket, key, after).await).await
+    }
+
     /// The object that a prefix itself names, if it names one; the empty prefix
     /// and a folder marker name none.
     ///
@@ -131,6 +139,9 @@ impl Desk {
                  first request was lost; a lifecycle rule for incomplete uploads removes it"
             ));
         }
+        if let Ok(upload) = &created {
+            self.tally.unfinished().began(&self.bucket, key, upload);
+        }
         created
     }
 
@@ -151,16 +162,27 @@ impl Desk {
             let parts = parts.to_vec();
             self.control.complete(&self.bucket, key, upload, parts, crc, only_new).await
         };
-        self.ask(key, complete).await
+        let completed = self.ask(key, complete).await;
+        let is_gone = completed.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if completed.is_ok() || is_gone {
+            self.tally.unfinished().ended(upload);
+        }
+        completed
     }
 
     /// Gives a multipart upload up; a cancelled job asks once. Nobody is kept
-    /// waiting for it longer than [`Waits::abort`].
+    /// waiting for it longer than [`Waits::abort`], or after a second cancellation.
     pub async fn abort(&self, key: &str, upload: &str) {
         let abort = async || self.control.abort(&self.bucket, key, upload).await;
         let longest = self.waits.abort;
-        let why = match tokio::time::timeout(longest, self.ask(key, abort)).await {
-            Ok(Ok(())) => return,
+        let answer = async {
+            tokio::select! {
+                answer = self.ask(key, abort) => answer,
+                () = self.tally.abandoned() => Err(cancelled()),
+            }
+        };
+        let why = match tokio::time::timeout(longest, answer).await {
+            Ok(Ok(())) => return self.tally.unfinished().ended(upload),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the store did not answer within {longest:?}"),
         };

@@ -5,18 +5,22 @@
 //! of a concatenation is the XOR of each part's value, shifted by the number
 //! of bytes that follow it, so parts need neither sorting nor keeping.
 //!
-//! Where a store declares no CRC of the whole object, its entity tag may be an
-//! MD5: of all bytes, or of the MD5s of parts whose size can be inferred
-//! ([`Expected`]). Everything else is *unverifiable*, with a reason, rather than
-//! guessed at.
+//! Where a store declares no CRC of the whole object, it may declare another
+//! [`Method`]'s value, of all bytes or over the values of parts, and its entity
+//! tag may be an MD5 of the same kind ([`Expected`]). Everything else is
+//! *unverifiable*, with a reason, rather than guessed at.
 
 mod combined;
 mod expected;
 mod kept;
+mod ordered;
+mod table;
 
 pub use combined::Combined;
-pub use expected::{Checked, Expected, Md5Sum, Running, Sum, Unverifiable, md5_of};
+pub use expected::{Checked, Expected, Running, Sum, Unverifiable, composite};
 pub use kept::{KeptSum, kind};
+pub use ordered::{Method, Ordered, Value};
+pub use table::{COMPARED_BYTES_MAX, PartTable, Parts};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -91,6 +95,13 @@ impl Declared {
             let (_, text) = checksums.iter().find(|(name, _)| name == algorithm.name())?;
             algorithm.decode(text).map(|value| Self { algorithm, value })
         })
+    }
+}
+
+impl Declared {
+    /// As stores name it: lower-case name, base64.
+    pub fn named(self) -> (String, String) {
+        (self.algorithm.name().to_owned(), self.algorithm.encode(self.value))
     }
 }
 

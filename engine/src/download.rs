@@ -35,6 +35,7 @@ mod race;
 mod recorded;
 mod renew;
 mod resume;
+mod table;
 pub mod verify;
 pub mod write;
 

@@ -34,7 +34,7 @@ use crate::config::EngineConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{IoReport, Progress, Report, Usage};
-use crate::tally::Tally;
+use crate::tally::{Tally, Unfinished};
 use crate::worker;
 
 /// Jobs that are submitted and not yet ended.
@@ -213,7 +213,8 @@ impl JobHandle {
     }
 
     /// Asks it to stop; it then ends with [`crate::ErrorKind::Cancelled`] and
-    /// leaves nothing half-written.
+    /// leaves nothing half-written. Asked again it does not wait for the store to
+    /// remove unfinished uploads either: [`JobHandle::unfinished`] names them.
     pub fn cancel(&self) {
         self.shared.cancel();
     }
@@ -228,6 +229,11 @@ impl JobHandle {
     pub fn watcher(&self) -> impl Fn() -> Progress + Send + Sync + Clone + 'static {
         let tally = Arc::clone(&self.shared.tally);
         move || tally.progress()
+    }
+
+    /// The multipart uploads that the store may keep, also after the job's end.
+    pub fn unfinished(&self) -> Unfinished {
+        self.shared.tally.unfinished().clone()
     }
 
     /// Waits for the end. `Err` means the job as a whole could not be done;

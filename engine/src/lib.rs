@@ -56,4 +56,5 @@ pub use error::{Error, ErrorKind, Result, RetryClass};
 pub use job::{CheckJob, DeleteJob, DownloadJob, Job, ListJob, ListedObject, UploadJob};
 pub use job::{Journaling, Ledger, LocalFile, UploadOrder};
 pub use report::{FileFailure, IoReport, JobEvent, Progress, Report, Usage, Verification};
+pub use tally::{Unfinished, UploadLeft};
 pub use waits::{Backoff, Patience, RetryPolicy, Waits};

@@ -43,7 +43,9 @@ mod verdict;
 mod xml;
 
 pub use checksum::{Checks, Proof, Rung};
-pub use control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
+pub use control::{
+    Answer, Completed, Control, Kept, ListedPart, ObjectInfo, Page, PartDone, PartPage,
+};
 pub use credentials::CredentialsSnapshot;
 pub use endpoint::Endpoint;
 pub use get::{GetBody, GetHead, GetRequest};

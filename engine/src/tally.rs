@@ -2,10 +2,13 @@
 //! and that [`crate::JobHandle`] reads.
 
 mod breaker;
+mod unfinished;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Observer;
@@ -16,10 +19,13 @@ use crate::waits::RetryPolicy;
 
 use breaker::Breaker;
 
+pub use unfinished::{Unfinished, UploadLeft};
+
 /// A job's counters, failures and stop flag.
 pub struct Tally {
     planned: AtomicBool,
     cancelled: AtomicBool,
+    abandoned: watch::Sender<bool>,
     unchecked: AtomicBool,
     files_total: AtomicU64,
     files_done: AtomicU64,
@@ -37,6 +43,7 @@ pub struct Tally {
     verified: Mutex<Verification>,
     breaker: Mutex<Breaker>,
     dead: AtomicBool,
+    unfinished: Unfinished,
     observer: Option<Observer>,
 }
 
@@ -58,6 +65,7 @@ impl Tally {
         Self {
             planned: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
+            abandoned: watch::Sender::new(false),
             unchecked: AtomicBool::new(false),
             files_total: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
@@ -75,6 +83,7 @@ impl Tally {
             verified: Mutex::default(),
             breaker: Mutex::default(),
             dead: AtomicBool::new(false),
+            unfinished: Unfinished::default(),
             observer,
         }
     }
@@ -204,6 +213,11 @@ impl Tally {
         self.hedges.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The multipart uploads that have not ended.
+    pub fn unfinished(&self) -> &Unfinished {
+        &self.unfinished
+    }
+
     /// A remark on the whole job.
     pub fn note(&self, remark: impl Into<String>) {
         self.tell(JobEvent::Note(remark.into()));
@@ -222,9 +236,17 @@ impl Tally {
         }
     }
 
-    /// Asks everybody to stop.
+    /// Asks everybody to stop; asked again, nobody waits for the store either.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
+        if self.cancelled.swap(true, Ordering::AcqRel) {
+            self.abandoned.send_replace(true);
+        }
+    }
+
+    /// Waits until nobody is to wait for the store any more.
+    pub async fn abandoned(&self) {
+        // An error would mean that the sender is gone, which is this.
+        let _ = self.abandoned.subscribe().wait_for(|abandoned| *abandoned).await;
     }
 
     /// Whether somebody asked to stop.

@@ -136,6 +136,15 @@ impl Uri {
         self.authority.as_deref()
     }
 
+    /// What stands before the bucket: scheme and authority, with their slashes.
+    pub fn store(&self) -> String {
+        let scheme = self.scheme.name();
+        match &self.authority {
+            Some(authority) => format!("{scheme}://{authority}/"),
+            None => format!("{scheme}://"),
+        }
+    }
+
     /// The bucket or container.
     pub fn bucket(&self) -> &str {
         &self.bucket
@@ -163,11 +172,7 @@ impl FromStr for Uri {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.scheme.name())?;
-        if let Some(authority) = &self.authority {
-            write!(f, "{authority}/")?;
-        }
-        f.write_str(&self.bucket)?;
+        write!(f, "{}{}", self.store(), self.bucket)?;
         if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
     }
 }

@@ -119,7 +119,7 @@ fn a_listing_that_would_never_end_is_refused() {
 }
 
 #[test]
-fn a_head_tells_size_tag_and_full_object_checksums() {
+fn a_head_tells_size_tag_and_checksums() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"t\"\r\n\
         x-amz-checksum-crc64nvme: AAAAAAAAAAA=\r\nx-amz-checksum-type: FULL_OBJECT\r\n\r\n";
     let (info, heads) = with_store(once(head.into()), async |control| {
@@ -135,6 +135,12 @@ fn a_head_tells_size_tag_and_full_object_checksums() {
     let (info, _) = with_store(once(composite.into()), async |control| {
         control.head("bkt", "k").await.unwrap().unwrap()
     });
+    assert_eq!(info.checksums, [("crc32".to_owned(), "AAAAAA==-3".to_owned())]);
+
+    // Of parts, and nobody knows how many.
+    let unclear = composite.replace("==-3", "==").into();
+    let (info, _) =
+        with_store(once(unclear), async |control| control.head("bkt", "k").await.unwrap().unwrap());
     assert_eq!(info.checksums, []);
 }
 
@@ -354,6 +360,32 @@ fn what_is_denied_stays_denied_and_what_has_expired_may_be_renewed() {
             fault
         });
         assert_eq!((fault.kind(), fault.class()), (ErrorKind::Denied, class), "{fault}");
+    }
+}
+
+#[test]
+fn a_store_is_named_as_the_user_names_it() {
+    for (profile, uri, named) in [
+        ("gs://bkt", "gs://bkt/p", "gs://bkt/k"),
+        ("swift://h.example/ns", "swift://h.example/ns/bkt/p", "swift://h.example/ns/bkt/k"),
+        ("tos://h.example/bkt", "tos://h.example/bkt/p", "tos://h.example/bkt/k"),
+    ] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = Server::start(once(answer("403 Forbidden", "", "")));
+        let entry = format!(
+            "auth: {{data: {{\"{profile}\": {{access_key_id: i, access_key: s, region: r-1}}}}}}"
+        );
+        let (_folder, access) = access(Some(server.url()), &entry);
+        let uri = Uri::parse(uri).unwrap();
+        let (environment, options) = (Environment::default(), StoreOptions::default());
+        let refused = runtime.block_on(async {
+            let opened = open_in(&access, &environment, &uri, &options, &Patience::DEFAULT).await;
+            opened.unwrap().control.head("bkt", "k").await.unwrap_err().to_string()
+        });
+        assert!(refused.contains(named) && !refused.contains("s3://"), "{refused}");
+        // Its connections end with it.
+        drop(runtime);
+        server.finish();
     }
 }
 

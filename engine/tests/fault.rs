@@ -7,7 +7,8 @@ use osmo_engine::s3::fault::{Fault, Subject};
 use osmo_engine::s3::{Endpoint, Rung};
 use osmo_engine::{Error, ErrorKind, RetryClass};
 
-const SUBJECT: Subject<'_> = Subject { bucket: "bkt", key: "a/b", permission: "s3:GetObject" };
+const SUBJECT: Subject<'_> =
+    Subject { store: "s3://", bucket: "bkt", key: "a/b", permission: "s3:GetObject" };
 
 fn error(status: &str, fields: &str, body: &[u8]) -> Error {
     let head = format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n", body.len());

@@ -25,6 +25,7 @@
 //! than [`WATCHDOG`].
 
 mod answer;
+mod attributes;
 mod checksum;
 mod deed;
 mod deliver;
@@ -35,6 +36,7 @@ mod signature;
 mod table;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,6 +44,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use script::{Call, Step};
+pub use table::Declared;
 
 use script::Script;
 use table::Table;
@@ -81,6 +84,7 @@ pub(crate) struct State {
     seen: Vec<Seen>,
     heads: Vec<(Call, Vec<(String, String)>)>,
     violations: Vec<String>,
+    served: BTreeMap<String, u64>,
     open: usize,
 }
 
@@ -166,7 +170,20 @@ impl FaultServer {
         self.shared.state().table.insert_tagged(key, bytes.into(), etag, encryption);
     }
 
-    /// The same, of bytes that others hold as well and whose CRC64NVME
+    /// Stores an object with this entity tag (without its quotes), of which this
+    /// checksum alone is declared.
+    pub fn put_declared(
+        &self,
+        key: &str,
+        bytes: impl Into<Vec<u8>>,
+        etag: &str,
+        declared: Declared,
+    ) {
+        self.put_tagged(key, bytes, etag, None);
+        self.shared.state().table.declare(key, declared);
+    }
+
+    /// The same as [`FaultServer::put`], of bytes that others hold as well and whose CRC64NVME
     /// (base64) is known.
     pub fn share(&self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: &str) {
         self.shared.state().table.insert(key, bytes, crc64nvme.to_owned());
@@ -187,6 +204,11 @@ impl FaultServer {
         self.shared.state().table.page_keys = keys_max;
     }
 
+    /// Parts that a page of GetObjectAttributes has at most; 1,000 without.
+    pub fn page_parts(&self, parts_max: usize) {
+        self.shared.state().table.page_parts = parts_max;
+    }
+
     /// CRC64NVME in base64.
     pub fn crc64nvme(bytes: &[u8]) -> String {
         checksum::crc64nvme(bytes)
@@ -195,6 +217,11 @@ impl FaultServer {
     /// Requests of this kind so far, spoilt ones included.
     pub fn requests(&self, call: Call) -> usize {
         self.shared.state().seen.iter().filter(|seen| seen.call == call).count()
+    }
+
+    /// Bytes of objects that answers to GETs of `key` have begun to bring.
+    pub fn served(&self, key: &str) -> u64 {
+        self.shared.state().served.get(key).copied().unwrap_or_default()
     }
 
     /// Requests so far: kind and key.

@@ -6,6 +6,7 @@ pub mod interpose;
 pub mod issuer;
 pub mod model_server;
 pub mod outside;
+pub mod pod;
 pub mod program;
 pub mod sidecar;
 pub mod skip;

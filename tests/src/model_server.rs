@@ -48,6 +48,6 @@ pub use catalog::{Catalog, Dataset};
 pub use content::{Content, PAGE_BYTES, Window};
 pub use pace::{Allowance, Pace};
 pub use profile::{Latency, Limit, Profile};
-pub use schedule::Schedule;
+pub use schedule::{Hang, Schedule};
 pub use serve::{BUCKET, Model, ModelServer};
 pub use watch::{Asked, Watch};

@@ -14,6 +14,7 @@ use std::time::Duration;
 use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity, TaskKey};
 use osmo_protocol::logger::{Action, Route};
 use osmo_tests::fault_server::FaultServer;
+use osmo_tests::pod::sidecar_args;
 use osmo_tests::program::Programs;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -127,24 +128,10 @@ impl Pod {
     }
 
     fn ctrl(&self, more: &[&str]) -> Child {
-        let port = self.to_service.address.port().to_string();
-        let mut command = PROGRAMS.command(
-            "osmo-ctrl",
-            ["-workflow", "wf-1", "-groupName", "g", "-logSource", "t", "-host", "127.0.0.1"],
-        );
-        for (flag, path) in [
-            ("-socketPath", "socket/data.sock"),
-            ("-inputPath", "input"),
-            ("-outputPath", "output"),
-            ("-refreshToken", "token"),
-            ("-userConfig", "config.yaml"),
-            ("-serviceConfig", "config.yaml"),
-            ("-terminationLog", "termination-log"),
-        ] {
-            command.arg(flag).arg(self.path(path));
-        }
+        let args = sidecar_args(self.folder.path(), "t", self.to_service.address.port());
+        let mut command = PROGRAMS.command("osmo-ctrl", args);
         command.args(["-inputs", "task:0,s3://bkt/in,", "-outputs", "task:s3://bkt/out"]);
-        command.args(["-port", &port]).args(more);
+        command.args(more);
         spawn(command)
     }
 

@@ -78,6 +78,32 @@ async fn in_the_grace_period_small_files_arrive_and_the_big_one_is_listed() {
     pod.assert_over(40).await;
 }
 
+/// The store answers no abort: what it may keep is named, within the time.
+#[tokio::test]
+async fn an_upload_that_cannot_be_aborted_in_the_grace_period_is_listed() {
+    let pod = Pod::new().await;
+    pod.store.always(Call::UploadPart, "big", Step::Stall);
+    pod.store.always(Call::Abort, "big", Step::Stall);
+    let mut ctrl = pod.ctrl(&["-outputs", "url:s3://bkt/out,", "-gracePeriod", "8"]);
+    let mut exec = pod.exec(&format!("truncate -s {BIG_BYTES} big"));
+    pod.until("the upload has begun", |pod| pod.has_seen(Call::UploadPart, "big")).await;
+    signal(&ctrl, rustix::process::Signal::TERM);
+    assert_eq!((code(&mut ctrl).await, code(&mut exec).await), (Some(12), Some(0)));
+    assert!(pod.has_seen(Call::Abort, "big"));
+    let left = pod.summary().left_behind;
+    let [upload] = &left[..] else { panic!("{left:?}") };
+    assert_eq!((&*upload.bucket, &*upload.key), ("bkt", "out/big"));
+    let message = pod.message();
+    let counted = "1 files (17.0 MiB) were not uploaded and the store may keep 1 unfinished upload";
+    assert!(message.contains(counted), "{message}");
+    let journal = std::fs::read_to_string(pod.path("socket/ctrl/left-behind.jsonl")).unwrap();
+    let entries: Vec<Value> =
+        journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries[0]["url"], "s3://bkt/out/big");
+    assert_eq!(entries[1]["upload_id"], *upload.upload_id);
+    pod.assert_gone(12).await;
+}
+
 /// Two outputs go on when SIGTERM comes in the middle of an upload.
 #[tokio::test]
 async fn sigterm_in_an_upload_gives_it_the_time_that_is_left() {

@@ -180,10 +180,11 @@ async fn a_silent_router_takes_no_seat_from_others() {
     living.end().await;
 }
 
-/// Others are turned away just now, over a router that answers nobody.
+/// More than are turned away at once are, over a router that answers nobody.
 #[tokio::test]
 async fn a_user_who_is_refused_is_told_also_behind_others() {
     const SEATS: usize = 64;
+    const OTHERS: usize = 80;
     let living = Living::start().await;
     let wire = Wire::to(living.pod.service.address()).await;
     wire.swallow_new();
@@ -195,13 +196,13 @@ async fn a_user_who_is_refused_is_told_also_behind_others() {
         seated.push(user.dial("exec").await);
     }
     living.pod.until_gauge(TERMINALS, |open| open == 64.0).await;
-    for number in 0..8 {
+    for number in 0..OTHERS {
         living.terminal(
             &User::new(&living.pod, &format!("DEAD-{number}"), Some(wire.address())),
             "sh",
         );
     }
-    living.pod.until("they are refused", |_| living.said("Too many sessions") == 8).await;
+    living.pod.until("they are refused", |_| living.said("Too many sessions") == OTHERS).await;
     let user = User::new(&living.pod, "EXEC-LAST", None);
     living.terminal(&user, "sh");
     let mut socket = user.dial("exec").await;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use osmo_tests::pod::listening_port;
 use osmo_tests::tree::random_file;
 use tokio::process::Command;
 
@@ -82,17 +83,5 @@ async fn copy(command: &mut Command, target: &Path, bytes: u64) -> Result<f64> {
 
 /// Where the agent listens: its only socket of that kind.
 fn daemon_port(pod: &Pod) -> Option<u16> {
-    let listening = fs::read_to_string("/proc/net/tcp").ok()?;
-    let own: Vec<String> = fs::read_dir(format!("/proc/{}/fd", pod.exec.id()?))
-        .ok()?
-        .flatten()
-        .filter_map(|entry| fs::read_link(entry.path()).ok()?.to_str().map(str::to_owned))
-        .collect();
-    let line = listening.lines().skip(1).find(|line| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let socket = words.get(9).map(|inode| format!("socket:[{inode}]"));
-        words.get(3) == Some(&"0A") && socket.is_some_and(|socket| own.contains(&socket))
-    });
-    let address = line?.split_whitespace().nth(1)?;
-    u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok()
+    listening_port(pod.exec.id()?)
 }

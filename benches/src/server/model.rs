@@ -7,15 +7,16 @@ use anyhow::Result;
 use super::{Ground, Kind, Running, free_ports, spawn};
 use crate::workload::{Scale, Source, Workload};
 
-pub(super) fn start(ground: &Ground, is_silent: bool) -> Result<Running> {
-    let folder = ground.work.join(if is_silent { "silent" } else { "model" });
+/// `manner` is a flag of `osmo-bench model`, without its dashes.
+pub(super) fn start(ground: &Ground, manner: Option<&str>) -> Result<Running> {
+    let folder = ground.work.join(manner.unwrap_or("model"));
     std::fs::create_dir_all(&folder)?;
     let [port] = free_ports()?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["model", "--profile", ground.profile.name, "--port", &port.to_string()]);
     command.args(["--scale", &ground.scale.to_string()]);
-    if is_silent {
-        command.arg("--silent");
+    if let Some(manner) = manner {
+        command.arg(format!("--{manner}"));
     }
     let child = spawn(&mut command, &folder.join("log"), port)?;
     let running = Running {

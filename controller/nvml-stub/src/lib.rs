@@ -25,7 +25,7 @@
 //! for (`138:4294967295`: all links).
 //!
 //! What the profile lacks is not supported. A fault begins after so many calls
-//! of the function, of one GPU or of all.
+//! of the function, of one GPU or of all, and ends with its `"times"`, if any.
 
 #![allow(
     unsafe_code,
@@ -38,6 +38,7 @@
 
 mod device;
 mod event;
+mod gpm;
 mod profile;
 mod put;
 mod system;

@@ -32,6 +32,7 @@ struct Fault {
     call: String,
     gpu: Option<usize>,
     after: u64,
+    times: Option<u64>,
     error: Option<u32>,
     hang_s: Option<u64>,
 }
@@ -102,6 +103,12 @@ impl Target {
         target.values().map(|_| target)
     }
 
+    /// Those of this GPU.
+    pub(crate) fn partitions(self) -> impl Iterator<Item = Self> {
+        let list = self.values().and_then(|values| values.get("mig")).and_then(Value::as_array);
+        (0..list.map_or(0, Vec::len)).map(move |at| Self { gpu: self.gpu, partition: Some(at) })
+    }
+
     fn values(self) -> Option<&'static Map<String, Value>> {
         let gpu = PROFILE.as_ref()?.gpus.get(self.gpu)?;
         match self.partition {
@@ -138,7 +145,9 @@ pub(crate) fn fault(call: &str, gpu: Option<usize>) -> Result<(), u32> {
         *count
     };
     let hit = |fault: &&Fault| {
-        fault.call == call && count > fault.after && (fault.gpu.is_none() || fault.gpu == gpu)
+        let of = fault.call == call && (fault.gpu.is_none() || fault.gpu == gpu);
+        let number = count.checked_sub(fault.after + 1);
+        of && number.is_some_and(|number| fault.times.is_none_or(|times| number < times))
     };
     match profile.faults.iter().find(hit) {
         Some(Fault { hang_s: Some(seconds), .. }) => {

@@ -1,11 +1,21 @@
 //! The report's words. Every reading is optional: what a GPU cannot tell is
 //! `None`, never 0.
 
+mod activity;
+mod links;
+mod sharing;
+mod throttle;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Health;
+
+pub use activity::Activity;
+pub use links::{C2c, Fabric, NvLink, Pcie, Traffic};
+pub use sharing::{Mig, MigInstance, Process, ProcessKind};
+pub use throttle::{Throttle, ThrottleSeconds};
 
 /// All GPUs of a node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,14 +48,20 @@ pub struct Gpu {
     /// What it is.
     #[serde(flatten)]
     pub identity: Identity,
+    /// It fell off the bus: what is told of it was read before.
+    pub lost: bool,
     /// Frame buffer.
     pub memory: Memory,
     /// Shares of time.
     pub utilization: Utilization,
+    /// How busy its parts were since the last reading.
+    pub activity: Activity,
     /// Now and at most.
     pub clocks: Clocks,
     /// Why the clocks are lower than they could be.
     pub throttle_reasons: Option<Vec<Throttle>>,
+    /// For how long they were.
+    pub throttle_seconds: ThrottleSeconds,
     /// Draw, limits, energy.
     pub power: Power,
     /// Degrees.
@@ -160,34 +176,6 @@ pub struct Clocks {
     pub video_mhz_max: Option<u32>,
 }
 
-/// A reason of NVML's bit mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Throttle {
-    /// Nothing to do.
-    Idle,
-    /// Set by an application.
-    ApplicationClocks,
-    /// The power limit.
-    PowerCap,
-    /// Hardware: too hot, too much power, or braked.
-    HardwareSlowdown,
-    /// Kept in step with other GPUs.
-    SyncBoost,
-    /// Too hot, by the driver's measure.
-    SoftwareThermal,
-    /// Too hot, by the hardware's.
-    HardwareThermal,
-    /// The power supply asked for it.
-    PowerBrake,
-    /// The display's clocks.
-    Display,
-    /// The board's limit.
-    BoardLimit,
-    /// Kept low for reliability.
-    Reliability,
-}
-
 /// Watts and joules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -286,143 +274,6 @@ pub struct Xid {
     pub counts: BTreeMap<u64, u64>,
     /// Those beyond.
     pub others: u64,
-}
-
-/// The link to the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Pcie {
-    /// Now: lower while idle.
-    pub generation: Option<u32>,
-    /// Lanes now.
-    pub width: Option<u32>,
-    /// What GPU and slot can.
-    pub generation_max: Option<u32>,
-    /// What GPU and slot can.
-    pub width_max: Option<u32>,
-    /// GPU to host.
-    pub transmit_bytes_per_s: Option<u64>,
-    /// Host to GPU.
-    pub receive_bytes_per_s: Option<u64>,
-    /// Packets sent again, ever.
-    pub replays: Option<u64>,
-}
-
-/// Bytes counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Traffic {
-    /// Sent.
-    pub transmit_bytes_total: Option<u64>,
-    /// Received.
-    pub receive_bytes_total: Option<u64>,
-}
-
-/// One NVLink.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NvLink {
-    /// NVML's number.
-    pub index: u32,
-    /// Up.
-    pub active: bool,
-    /// Generation.
-    pub version: Option<u32>,
-    /// The other end, as sysfs writes it.
-    pub peer_pci_bus_id: Option<String>,
-    /// `gpu`, `switch`, `cpu`
-    pub peer: Option<String>,
-    /// CRC errors of flits.
-    pub crc_errors: Option<u64>,
-    /// Messages sent again.
-    pub replays: Option<u64>,
-    /// Recoveries.
-    pub recoveries: Option<u64>,
-}
-
-/// The link to a Grace CPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct C2c {
-    /// Links.
-    pub links: u32,
-    /// Up.
-    pub links_active: Option<u32>,
-    /// One link at most.
-    pub link_bytes_per_s_max: Option<u64>,
-}
-
-/// The NVLink domain of an NVL system.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Fabric {
-    /// The domain.
-    pub cluster_uuid: Option<String>,
-    /// The clique within it.
-    pub clique: Option<u32>,
-    /// `not_started`, `in_progress`, `completed`, `error`
-    pub state: Option<String>,
-    /// `healthy`, `unhealthy`, `limited_capacity`
-    pub health: Option<String>,
-    /// NVML's bits of what is wrong; two each.
-    pub health_mask: Option<u32>,
-}
-
-/// Partitions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Mig {
-    /// On.
-    pub enabled: bool,
-    /// On after the next reset.
-    pub pending: bool,
-    /// Those that exist.
-    pub instances: Vec<MigInstance>,
-}
-
-/// One partition.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MigInstance {
-    /// NVML's number below the GPU.
-    pub index: u32,
-    /// `MIG-…`
-    pub uuid: Option<String>,
-    /// `NVIDIA A100-SXM4-40GB MIG 1g.5gb`
-    pub name: Option<String>,
-    /// Its memory.
-    pub memory: Memory,
-    /// Streaming multiprocessors.
-    pub multiprocessors: Option<u32>,
-    /// Slices of the GPU.
-    pub gpu_slices: Option<u32>,
-    /// Slices of the instance.
-    pub compute_slices: Option<u32>,
-    /// The instance's number.
-    pub gpu_instance: Option<u32>,
-    /// The compute instance's number.
-    pub compute_instance: Option<u32>,
-}
-
-/// A user of the GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// On the host.
-    pub pid: u32,
-    /// What it does.
-    pub kind: ProcessKind,
-    /// `None` where the driver does not tell.
-    pub used_bytes: Option<u64>,
-}
-
-/// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProcessKind {
-    /// CUDA.
-    Compute,
-    /// Graphics.
-    Graphics,
-    /// CUDA through MPS.
-    Mps,
+    /// Count by number in the last [`crate::XID_WINDOW`], to ten seconds.
+    pub counts_5min: BTreeMap<u64, u64>,
 }

@@ -25,10 +25,15 @@ mod read;
 mod source;
 mod xid;
 
+use std::time::Duration;
+
 pub use gpu::*;
 pub use health::{Health, Verdict, XIDS_IGNORED, judge};
 pub use source::{GPUS_MAX, Source};
 
+/// How far back XIDs are counted apart from those since the start: as far as
+/// NVIDIA's exporter for DCGM does.
+pub const XID_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// NVLinks of a GPU that are looked at: the most that NVML numbers.
 pub const LINKS_MAX: u32 = 36;
 /// Processes of a GPU that are told.

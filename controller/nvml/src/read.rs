@@ -1,16 +1,21 @@
 //! One GPU's readings, group by group.
 
+mod activity;
 mod groups;
 mod links;
 mod mig;
+mod throttle;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nvml_wrapper::Device;
 use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::structs::device::FieldId;
 
 use crate::{Gpu, Identity, Verdict, raw};
+
+pub(crate) use activity::Samples;
 
 /// The part that stands for the sum of all links.
 pub(crate) const ALL_LINKS: u32 = u32::MAX;
@@ -41,21 +46,31 @@ impl Progress {
 pub(crate) struct Asker<'a, 'nvml> {
     device: &'a Device<'nvml>,
     progress: &'a Progress,
+    samples: &'a mut Samples<'nvml>,
     lost: bool,
 }
 
 /// Reads everything of the GPU `index`. `identity` is what an earlier reading
-/// found.
-pub(crate) fn read(device: &Device, index: u32, identity: Option<Identity>, progress: &Progress) {
+/// found, `samples` what it left.
+pub(crate) fn read<'nvml>(
+    device: &Device<'nvml>,
+    index: u32,
+    identity: Option<Identity>,
+    samples: &mut Samples<'nvml>,
+    progress: &Progress,
+) {
     *progress.lock() = Shown { gpu: Gpu { index, ..Gpu::default() }, ..Shown::default() };
-    let mut asker = Asker { device, progress, lost: false };
+    let mut asker = Asker { device, progress, samples, lost: false };
     let identity = identity.unwrap_or_else(|| asker.identity());
     asker.show(|gpu| gpu.identity = identity);
     asker.groups();
     asker.links();
     asker.partitions();
     if asker.lost {
-        asker.show(|gpu| gpu.health.blame(Verdict::Bad, "the GPU is lost: it fell off the bus"));
+        asker.show(|gpu| {
+            gpu.lost = true;
+            gpu.health.blame(Verdict::Bad, "the GPU is lost: it fell off the bus");
+        });
     }
 }
 
@@ -105,14 +120,25 @@ impl Asker<'_, '_> {
         put(&mut self.progress.lock().gpu);
     }
 
-    /// A field value as a number.
+    /// A field value as a number. (The wrapper knows how drivers number fields.)
     pub(crate) fn field(&mut self, what: &'static str, field: u32) -> Option<u64> {
-        self.field_of(what, field, 0)
+        self.number(what, |device| {
+            let values = device.field_values_for(&[FieldId(field)])?;
+            values.into_iter().next().ok_or(NvmlError::NotSupported)??.value
+        })
     }
 
     /// The same of a part that the field names: a link, or [`ALL_LINKS`].
     pub(crate) fn field_of(&mut self, what: &'static str, field: u32, scope: u32) -> Option<u64> {
-        let value = self.ask(what, |device| match raw::field(device, field, scope) {
+        self.number(what, |device| raw::field(device, field, scope))
+    }
+
+    fn number(
+        &mut self,
+        what: &'static str,
+        call: impl FnOnce(&Device) -> Result<SampleValue, NvmlError>,
+    ) -> Option<u64> {
+        let value = self.ask(what, |device| match call(device) {
             // What a driver does not know of it calls invalid.
             Err(NvmlError::InvalidArg) => Err(NvmlError::NotSupported),
             value => value,

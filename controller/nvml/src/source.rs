@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
+use nvml_wrapper::error::NvmlError;
 
 use crate::xid::Xids;
 use crate::{Driver, Gpus, judge};
@@ -20,7 +21,8 @@ pub const GPUS_MAX: u32 = 64;
 /// A source of snapshots.
 pub struct Source {
     driver: Option<Driver>,
-    seats: Vec<Seat>,
+    /// Empty until the GPUs were counted.
+    seats: Option<Vec<Seat>>,
     xids: Xids,
     notes: Vec<String>,
     /// How it is looked for while it is not there.
@@ -35,7 +37,7 @@ impl Source {
     pub fn open(library: Option<&Path>, limit: Duration) -> Self {
         let mut source = Self {
             driver: None,
-            seats: Vec::new(),
+            seats: None,
             xids: Xids::default(),
             notes: Vec::new(),
             opening: Opening::new(library),
@@ -48,31 +50,42 @@ impl Source {
     fn take(&mut self, opened: Result<Opened, String>) {
         match opened {
             Ok(opened) => {
-                self.seats = (0..opened.count).map(|at| Seat::take(opened.nvml, at)).collect();
-                self.xids = Xids::listen(opened.nvml, opened.count);
-                (self.driver, self.notes) = (Some(opened.driver), opened.notes);
+                self.driver = Some(opened.driver);
+                match opened.count {
+                    Ok(count) => self.sit(opened.nvml, count),
+                    Err(error) => self.notes = vec![format!("cannot count the GPUs: {error}")],
+                }
             }
             Err(note) => self.notes = vec![note],
         }
     }
 
+    fn sit(&mut self, nvml: &'static Nvml, count: u32) {
+        let seats = count.min(GPUS_MAX);
+        let all = format!("{count} GPUs: only the first {GPUS_MAX} are reported");
+        self.notes = (count > seats).then_some(all).into_iter().collect();
+        self.seats = Some((0..seats).map(|at| Seat::take(nvml, at)).collect());
+        self.xids = Xids::listen(nvml, seats);
+    }
+
     /// GPUs that are looked at; 0 where there is no driver.
     pub fn count(&self) -> usize {
-        self.seats.len()
+        self.seats.as_ref().map_or(0, Vec::len)
     }
 
     /// Reads every GPU, for `limit` at most.
     pub fn snapshot(&mut self, limit: Duration) -> Gpus {
-        if self.driver.is_none()
+        if self.seats.is_none()
             && let Some(opened) = self.opening.look()
         {
             self.take(opened);
         }
         let deadline = Instant::now() + limit;
-        self.seats.iter_mut().for_each(Seat::begin);
+        let seats = self.seats.as_deref_mut().unwrap_or_default();
+        seats.iter_mut().for_each(Seat::begin);
         let mut all =
             Gpus { driver: self.driver.clone(), gpus: Vec::new(), notes: self.notes.clone() };
-        for seat in &mut self.seats {
+        for seat in seats {
             let mut shown = seat.end(deadline);
             all.notes.append(&mut shown.notes);
             let mut gpu = shown.gpu;
@@ -95,25 +108,16 @@ fn cuda(version: i32) -> String {
 struct Opened {
     nvml: &'static Nvml,
     driver: Driver,
-    count: u32,
-    notes: Vec<String>,
+    count: Result<u32, NvmlError>,
 }
 
 impl Opened {
     fn of(nvml: &'static Nvml) -> Self {
-        let mut notes = Vec::new();
         let driver = Driver {
             driver_version: nvml.sys_driver_version().ok(),
             nvml_version: nvml.sys_nvml_version().ok(),
             cuda_version: nvml.sys_cuda_driver_version().ok().map(cuda),
         };
-        let count = nvml.device_count().unwrap_or_else(|error| {
-            notes.push(format!("cannot count the GPUs: {error}"));
-            0
-        });
-        if count > GPUS_MAX {
-            notes.push(format!("{count} GPUs: only the first {GPUS_MAX} are reported"));
-        }
-        Self { nvml, driver, count: count.min(GPUS_MAX), notes }
+        Self { nvml, driver, count: nvml.device_count() }
     }
 }

@@ -1,9 +1,11 @@
 //! Errors that the driver tells, counted as they come.
 
+mod window;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper::bitmasks::event::EventTypes;
@@ -12,6 +14,7 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::event::EventSet;
 
 use crate::{XIDS_MAX, Xid, raw};
+use window::Window;
 
 /// How long one wait takes; nothing depends on it.
 const WAIT_MS: u32 = 5_000;
@@ -24,9 +27,16 @@ const BREATH: Duration = Duration::from_millis(100);
 /// What the driver calls an error that it cannot number.
 const UNKNOWN: u64 = 999;
 
+/// What one GPU has told.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    ever: Xid,
+    lately: Window,
+}
+
 /// Counts by GPU.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Xids(Arc<Mutex<BTreeMap<u32, Xid>>>);
+pub(crate) struct Xids(Arc<Mutex<BTreeMap<u32, Told>>>);
 
 impl Xids {
     /// Listens for the rest of the process's life; GPUs that tell nothing stay
@@ -41,10 +51,14 @@ impl Xids {
 
     /// What `gpu` has told.
     pub(crate) fn of(&self, gpu: u32) -> Xid {
-        self.with(|counts| counts.get(&gpu).cloned().unwrap_or_default())
+        let now = Instant::now();
+        self.with(|told| {
+            let Some(told) = told.get_mut(&gpu) else { return Xid::default() };
+            Xid { counts_5min: told.lately.counts(now), ..told.ever.clone() }
+        })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<u32, Xid>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<u32, Told>) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -57,7 +71,7 @@ impl Xids {
             return;
         };
         for index in listening.values() {
-            self.with(|counts| counts.entry(*index).or_default().listening = true);
+            self.with(|told| told.entry(*index).or_default().ever.listening = true);
         }
         let mut row = 0;
         loop {
@@ -86,8 +100,10 @@ impl Xids {
     }
 
     fn count(&self, gpu: u32, number: u64) {
-        self.with(|counts| {
-            let xid = counts.entry(gpu).or_default();
+        self.with(|told| {
+            let told = told.entry(gpu).or_default();
+            told.lately.count(number, Instant::now());
+            let xid = &mut told.ever;
             xid.last = Some(number);
             if xid.counts.len() < XIDS_MAX || xid.counts.contains_key(&number) {
                 *xid.counts.entry(number).or_default() += 1;

@@ -1,12 +1,13 @@
 //! Serves one snapshot a second to everybody who asks: `/metrics`, `/report`
-//! (JSON) and `/healthz`.
+//! (JSON), `/healthz` and `/readyz`. It answers from the first moment; what needs
+//! a snapshot is 503 until there is one.
 //!
 //! Limits: [`CONNECTIONS_MAX`] connections, [`REQUEST_LIMIT`] each; one request
 //! each, with a head of [`HEAD_BYTES_MAX`].
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use tokio::time::timeout;
 
 use super::reader::Reader;
 use super::{PERIOD, metrics};
-use crate::cli::AgentArgs;
+use crate::cli::{AgentArgs, ReadArgs};
 
 const CONNECTIONS_MAX: usize = 32;
 /// The smallest that hyper allows.
@@ -35,10 +36,16 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(45);
 
 /// The latest snapshot, as it is sent.
-struct Shown {
-    at: Instant,
+struct Pages {
     metrics: Bytes,
     report: Bytes,
+}
+
+/// What is known now.
+struct Shown {
+    /// When the snapshot was taken, or since when there is none.
+    at: Instant,
+    pages: Option<Pages>,
 }
 
 type Shared = Arc<Mutex<Shown>>;
@@ -54,9 +61,6 @@ pub(super) fn serve(args: &AgentArgs) -> io::Result<()> {
             io::Error::new(error.kind(), format!("cannot listen at {place} (--listen): {error}"))
         })?;
         let shown = begin(args)?;
-        // Opening and the probe of io_uring touched more than what follows needs.
-        mem::trim();
-        mem::release_code();
         announce(&listener)?;
         let mut ended = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
@@ -106,48 +110,71 @@ fn announce(listener: &TcpListener) -> io::Result<()> {
     out.flush()
 }
 
-/// The first snapshot, and the thread that takes the others.
+/// Starts the thread that takes the snapshots. (The first may take as long as
+/// GPUs take to attach.)
 fn begin(args: &AgentArgs) -> io::Result<Shared> {
-    let mut reader = Reader::open(&args.read);
-    let dcgm = args.read.dcgm;
-    let shown = Arc::new(Mutex::new(take(&mut reader, dcgm)));
-    let theirs = Arc::clone(&shown);
-    std::thread::Builder::new().name("snapshots".into()).spawn(move || {
-        loop {
-            let begin = Instant::now();
-            let next = take(&mut reader, dcgm);
-            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = next;
-            std::thread::sleep(PERIOD.saturating_sub(begin.elapsed()));
-        }
-    })?;
+    let shown = Arc::new(Mutex::new(Shown { at: Instant::now(), pages: None }));
+    let (theirs, read) = (Arc::clone(&shown), args.read.clone());
+    std::thread::Builder::new()
+        .name("snapshots".into())
+        .spawn(move || snapshots(&read, &theirs))?;
     Ok(shown)
 }
 
-fn take(reader: &mut Reader, dcgm: bool) -> Shown {
-    let report = reader.read();
-    Shown {
-        at: Instant::now(),
-        metrics: metrics::exposition(&report, dcgm).into(),
-        report: serde_json::to_vec(&report).unwrap_or_default().into(),
+/// For ever.
+fn snapshots(args: &ReadArgs, shown: &Shared) {
+    let mut reader = Reader::open(args);
+    let mut had_driver = None;
+    loop {
+        let begin = Instant::now();
+        let report = reader.read();
+        let pages = Pages {
+            metrics: metrics::exposition(&report, args.dcgm).into(),
+            report: serde_json::to_vec(&report).unwrap_or_default().into(),
+        };
+        *lock(shown) = Shown { at: Instant::now(), pages: Some(pages) };
+        // Opening a driver, and the probe of io_uring, touch more than what follows
+        // needs.
+        let has_driver = Some(report.gpu.driver.is_some());
+        if had_driver != has_driver {
+            had_driver = has_driver;
+            mem::trim();
+            mem::release_code();
+        }
+        std::thread::sleep(PERIOD.saturating_sub(begin.elapsed()));
     }
 }
 
+fn lock(shown: &Shared) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is served.
+const PATHS: &str = "/metrics, /report, /healthz, /readyz\n";
+/// Before there is one.
+const FIRST: &str = "no snapshot yet: the GPUs' first may take half a minute; ask again\n";
+
 fn answer(request: &Request<Incoming>, shown: &Shared) -> Response<Full<Bytes>> {
-    let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    let shown = lock(shown);
     let plain = osmo_protocol::exposition::CONTENT_TYPE;
-    let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (method, _) if method != Method::GET && method != Method::HEAD => {
-            (StatusCode::METHOD_NOT_ALLOWED, plain, Bytes::from_static(b"only GET and HEAD\n"))
+    let sentence =
+        |status, text: &'static str| (status, plain, Bytes::from_static(text.as_bytes()));
+    let (late, path) = (shown.at.elapsed() >= STALE, request.uri().path());
+    let (status, kind, body) = match (path, &shown.pages) {
+        _ if ![Method::GET, Method::HEAD].contains(request.method()) => {
+            sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")
         }
-        // Old values would be taken for new ones.
-        (_, "/metrics" | "/healthz") if shown.at.elapsed() >= STALE => {
-            let body = Bytes::from_static(b"no snapshot for a while\n");
-            (StatusCode::SERVICE_UNAVAILABLE, plain, body)
+        ("/metrics" | "/readyz" | "/healthz", _) if late => {
+            // Old values would be taken for new ones.
+            sentence(StatusCode::SERVICE_UNAVAILABLE, "no snapshot for a while\n")
         }
-        (_, "/metrics") => (StatusCode::OK, plain, shown.metrics.clone()),
-        (_, "/report") => (StatusCode::OK, "application/json", shown.report.clone()),
-        (_, "/healthz") => (StatusCode::OK, plain, Bytes::from_static(b"ok\n")),
-        _ => (StatusCode::NOT_FOUND, plain, Bytes::from_static(b"/metrics, /report, /healthz\n")),
+        ("/metrics" | "/readyz" | "/report", None) => {
+            sentence(StatusCode::SERVICE_UNAVAILABLE, FIRST)
+        }
+        ("/metrics", Some(pages)) => (StatusCode::OK, plain, pages.metrics.clone()),
+        ("/report", Some(pages)) => (StatusCode::OK, "application/json", pages.report.clone()),
+        ("/healthz" | "/readyz", _) => sentence(StatusCode::OK, "ok\n"),
+        _ => sentence(StatusCode::NOT_FOUND, PATHS),
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;

@@ -8,5 +8,6 @@ pub(crate) mod memory;
 pub(crate) mod mounts;
 pub(crate) mod network;
 pub(crate) mod pressure;
+pub(crate) mod process;
 pub(crate) mod scratch;
 pub(crate) mod uring;

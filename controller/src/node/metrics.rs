@@ -14,6 +14,7 @@ macro_rules! table {
 
 mod dcgm;
 mod gpu;
+mod mig;
 mod node;
 
 use osmo_protocol::exposition::{self, Shape};
@@ -33,6 +34,7 @@ pub(super) fn exposition(report: &Report, dcgm: bool) -> String {
     let mut page = Page::default();
     node::write(&mut page, report);
     gpu::write(&mut page, report);
+    mig::write(&mut page, report);
     if dcgm {
         dcgm::write(&mut page, report);
     }

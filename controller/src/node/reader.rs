@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use osmo_nvml::{Gpus, Source};
 
 use super::facts::uring::IoUring;
-use super::facts::{cgroup, cpu, gpu_place, kernel, memory, network, pressure, scratch, uring};
+use super::facts::{
+    cgroup, cpu, gpu_place, kernel, memory, network, pressure, process, scratch, uring,
+};
 use super::report::Report;
 use super::resource;
 use super::root::Root;
@@ -38,7 +40,10 @@ impl Reader {
             Some(source) => source.snapshot(SNAPSHOT_LIMIT),
             None => Gpus::default(),
         };
-        gpu.gpus.iter_mut().for_each(|gpu| gpu_place::fill(root, &mut gpu.identity));
+        for gpu in &mut gpu.gpus {
+            gpu_place::fill(root, &mut gpu.identity);
+            process::name(root, gpu.processes.as_deref_mut().unwrap_or_default());
+        }
         let (kernel, cpu) = (kernel::read(root), cpu::read(root));
         let (memory, cgroup) = (memory::read(root), cgroup::read(root));
         let hostname = kernel.hostname.clone();

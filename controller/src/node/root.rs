@@ -34,6 +34,14 @@ impl Root {
         self.live || kind() == Some(PROC_SUPER_MAGIC)
     }
 
+    /// A file of the process as which the node is looked at: this one, or the tree's
+    /// first, as below a mount of the node's `/proc` `self` is still this one, with
+    /// its pod's limits and mounts. (A recorded tree may know nobody but `self`.)
+    pub(crate) fn process(&self, file: &str) -> String {
+        let first = !self.live && self.exists("/proc/1");
+        format!("/proc/{}/{file}", if first { "1" } else { "self" })
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.join(path.trim_start_matches('/'))
     }

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use osmo_engine::units::bytes;
-use osmo_nvml::{Gpu, Verdict};
+use osmo_nvml::{Gpu, Throttle, Verdict};
 
 use super::facts::pressure::Psi;
 use super::report::Report;
 
 /// Unknown values.
 const NONE: &str = "–";
+
+/// Processes of a GPU in the table; the JSON has them all.
+const PROCESSES_SHOWN: usize = 4;
 
 /// The whole table.
 pub(crate) fn table(report: &Report) -> String {
@@ -115,9 +118,54 @@ fn gpu(text: &mut String, gpu: &Gpu) -> std::fmt::Result {
         or_none(gpu.clocks.sm_mhz, |mhz| mhz.to_string()),
         or_none(gpu.pcie.generation.zip(gpu.pcie.width), |(g, w)| format!("{g} × {w}")),
     )?;
+    let details = details(gpu);
+    if !details.is_empty() {
+        writeln!(text, "    {}", details.join(", "))?;
+    }
     for partition in gpu.mig.iter().flat_map(|mig| &mig.instances) {
         let name = or_none(partition.name.clone(), |name| name);
         writeln!(text, "    └ {name} {}", or_none(partition.memory.total_bytes, bytes))?;
     }
-    Ok(())
+    let processes = gpu.processes.as_deref().unwrap_or_default();
+    for process in processes.iter().take(PROCESSES_SHOWN) {
+        let (name, used) = (process.name.as_deref().unwrap_or(NONE), process.used_bytes);
+        writeln!(text, "    · {} {name} {}", process.pid, or_none(used, bytes))?;
+    }
+    match processes.len().saturating_sub(PROCESSES_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(text, "    · and {more} more processes"),
+    }
+}
+
+/// Links, the domain, and what holds the clocks down, where there is any.
+fn details(gpu: &Gpu) -> Vec<String> {
+    let mut parts = Vec::new();
+    if !gpu.nvlinks.is_empty() {
+        let up = gpu.nvlinks.iter().filter(|link| link.active);
+        let speed = up.clone().find_map(|link| link.bytes_per_s);
+        let speed = speed.map_or_else(String::new, |speed| format!(" × {}", rate(speed)));
+        parts.push(format!("NVLink {} of {}{speed}", up.count(), gpu.nvlinks.len()));
+    }
+    if let Some(c2c) = &gpu.c2c {
+        let up = or_none(c2c.links_active, |up| up.to_string());
+        let speed = c2c.link_bytes_per_s_max;
+        let speed = speed.map_or_else(String::new, |speed| format!(" × {}", rate(speed)));
+        parts.push(format!("C2C {up} of {}{speed}", c2c.links));
+    }
+    let fabric = gpu.fabric.as_ref();
+    if let Some((cluster, clique)) =
+        fabric.and_then(|fabric| fabric.cluster_uuid.as_ref().zip(fabric.clique))
+    {
+        parts.push(format!("clique {cluster}.{clique}"));
+    }
+    let reasons = gpu.throttle_reasons.iter().flatten().filter(|&&why| why != Throttle::Idle);
+    let reasons: Vec<&str> = reasons.map(|why| why.name()).collect();
+    if !reasons.is_empty() {
+        parts.push(format!("clocks lowered: {}", reasons.join(", ")));
+    }
+    parts
+}
+
+fn rate(bytes_per_s: u64) -> String {
+    format!("{:.1} GB/s", bytes_per_s as f64 / 1e9)
 }

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -71,4 +73,22 @@ pub(crate) fn read(output: &Output) -> Value {
 
 pub(crate) fn notes(report: &Value) -> Vec<String> {
     serde_json::from_value(report["gpu"]["notes"].clone()).unwrap()
+}
+
+/// Reads of `--watch`, until one satisfies.
+pub(crate) fn watch(node: &Node, mut enough: impl FnMut(&Value) -> bool) -> Value {
+    let mut child =
+        node.command("report", &["--json", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let begin = Instant::now();
+    let found = loop {
+        let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if enough(&report) {
+            break report;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{}", report["gpu"]["gpus"][0]["xid"]);
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    found
 }

@@ -105,7 +105,7 @@ impl Peer {
         let mut stream = stream;
         loop {
             match talk.over(stream).await {
-                Over::Told => return,
+                Over::Told => return talk.tell_untold(),
                 Over::Broken => {}
             }
             match talk.away().await {

@@ -258,6 +258,24 @@ fn orphans_are_buried_while_the_command_runs() {
 }
 
 /// A service that is away must not stop the command for as long.
+/// Nobody comes back to be told how many lines are in the container's own log.
+#[test]
+fn lines_that_no_sidecar_hears_of_are_counted_in_the_own_log() {
+    let agent = agent("1", "echo first; while [ ! -e go ]; do sleep 0.01; done; seq 1 500");
+    let mut sidecar = agent.begin();
+    sidecar.wait_for("first");
+    sidecar.send(&Frame::LinesStored { lines: 1 });
+    sidecar.send(&Frame::PortForward { port: 1 });
+    assert_eq!(sidecar.next(), Some(Frame::PortRefused { port: 1 }));
+    drop(sidecar);
+    fs::remove_file(agent.path("data/socket/data.sock")).unwrap();
+    fs::write(agent.path("go"), "").unwrap();
+    let (code, own) = agent.end();
+    assert_eq!(code, Some(0));
+    assert!(own.contains(&numbers(1..=500)), "{own}");
+    assert!(own.contains("was not told that 500 lines are in this log only"), "{own}");
+}
+
 #[test]
 fn a_sidecar_that_stores_nothing_holds_the_command_up_for_a_while_only() {
     const MORE: usize = 2_000;

@@ -102,6 +102,24 @@ pub struct Summary {
     /// What it still held at the end.
     #[serde(default)]
     pub left: Left,
+    /// Lines that were dropped, for want of room until the service took them.
+    #[serde(default)]
+    pub lines_dropped: u64,
+    /// Unfinished uploads that the store may keep; absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<UnfinishedUpload>,
+}
+
+/// A multipart upload that nobody is known to have ended, as a request to abort
+/// it names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfinishedUpload {
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
+    /// The store's name for the upload.
+    pub upload_id: String,
 }
 
 /// What the sidecar still held when all was over. Each is 0, but for `lines`

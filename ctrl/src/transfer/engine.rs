@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use osmo_engine::config::Access;
 use osmo_engine::job::{Purpose, Select};
 use osmo_engine::{
-    CheckJob, DownloadJob, Engine, EngineConfig, Job, JobEvent, JobHandle, Progress, UploadJob,
-    UploadOrder,
+    CheckJob, DownloadJob, Engine, EngineConfig, Job, JobEvent, JobHandle, Progress, Unfinished,
+    UploadJob, UploadLeft, UploadOrder,
 };
 use osmo_protocol::events::Phase;
 use osmo_protocol::logger::LineType;
@@ -31,6 +31,8 @@ pub(crate) struct EngineMover {
     engine: Mutex<Option<Engine>>,
     /// The last one's driver.
     driver: Mutex<&'static str>,
+    /// Of the jobs that run, or left something.
+    unfinished: Mutex<Vec<Unfinished>>,
     /// Buffers that those before it did not return.
     left: Arc<AtomicUsize>,
 }
@@ -51,6 +53,7 @@ impl EngineMover {
             log,
             engine: Mutex::new(None),
             driver: Mutex::default(),
+            unfinished: Mutex::default(),
             left: Arc::default(),
         }
     }
@@ -133,6 +136,9 @@ fn told(event: &JobEvent) -> String {
 impl Mover for EngineMover {
     fn submit(&self, order: &Order, way: Way) -> osmo_engine::Result<Begun> {
         let job = self.hand_over(self.job(order, way))?;
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        unfinished.retain(|uploads| !uploads.is_settled());
+        unfinished.push(job.unfinished());
         let moving =
             EngineMoving { look: Box::new(job.watcher()), stop: Box::new(job.canceller()) };
         Ok((Box::new(moving), Box::pin(async move { job.finished().await?.outcome() })))
@@ -144,6 +150,11 @@ impl Mover for EngineMover {
         let job = CheckJob { remote: url.to_owned(), purpose, access, ..CheckJob::default() };
         let job = self.hand_over(Job::Check(job));
         Box::pin(async move { job?.finished().await?.outcome().map(|_| ()) })
+    }
+
+    fn uploads_left(&self) -> Vec<UploadLeft> {
+        let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        unfinished.iter().flat_map(Unfinished::left).collect()
     }
 
     fn driver(&self) -> String {

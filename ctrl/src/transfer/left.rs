@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use osmo_engine::UploadLeft;
 use osmo_engine::job::Select;
 use osmo_engine::path::{Filter, Source};
 use osmo_engine::units::bytes;
@@ -25,7 +26,7 @@ const JOURNAL_MAX: u64 = 100_000;
 /// How long the tree may be looked at: the pod may have to go.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// One line of the journal.
+/// One line of the journal for a file.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
     url: String,
@@ -34,11 +35,21 @@ struct Entry<'a> {
     reason: &'a str,
 }
 
+/// One for an unfinished upload.
+#[derive(Debug, Serialize)]
+struct UploadEntry<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    upload_id: &'a str,
+    reason: &'a str,
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 struct Left {
     files: u64,
     bytes: u64,
+    uploads: u64,
     /// The time was up before the tree was.
     is_more: bool,
     named: Vec<String>,
@@ -53,34 +64,42 @@ impl Transfers {
             true => "the grace period was over (-gracePeriod)".to_owned(),
             false => failure.sentence.clone(),
         };
+        let uploads = self.mover.uploads_left();
         let (sent, journal) = (std::sync::Arc::clone(&self.sent), self.journal.clone());
         let listed = tokio::task::spawn_blocking(move || {
             let mut list = List::open(journal.as_deref(), &reason);
             for order in &orders {
                 list.order(order, &|file| !sent.has(&order.url, file));
             }
+            uploads.iter().for_each(|upload| list.upload(upload));
             list.close()
         });
         let Ok((left, place)) = listed.await else { return failure };
-        if left.files == 0 {
-            return failure;
-        }
+        let Some(counted) = left.counted() else { return failure };
         for line in &left.named {
             self.log.say(LineType::Upload, line);
         }
-        let more = if left.is_more { " or more" } else { "" };
         let listed = place.map(|place| format!(", listed in {}", place.display()));
-        let told = format!(
-            "{}{more} files ({}) were not uploaded{}",
-            left.files,
-            bytes(left.bytes),
-            listed.unwrap_or_default()
-        );
+        let told = format!("{counted}{}", listed.unwrap_or_default());
         if is_cut {
             let sentence = format!("{told}: the grace period was over (-gracePeriod)");
             return Failure::new(ExitCode::Upload, sentence);
         }
         Failure::new(failure.code, format!("{}; {told}", failure.sentence))
+    }
+}
+
+impl Left {
+    /// The count, as a clause.
+    fn counted(&self) -> Option<String> {
+        let more = if self.is_more { " or more" } else { "" };
+        let files = (self.files > 0).then(|| {
+            format!("{}{more} files ({}) were not uploaded", self.files, bytes(self.bytes))
+        });
+        let uploads = (self.uploads > 0)
+            .then(|| format!("the store may keep {} unfinished uploads", self.uploads));
+        let clauses: Vec<_> = files.into_iter().chain(uploads).collect();
+        (!clauses.is_empty()).then(|| clauses.join(" and "))
     }
 }
 
@@ -131,9 +150,25 @@ impl<'a> List<'a> {
         if self.left.files > JOURNAL_MAX {
             return;
         }
-        let entry = Entry { url: url.to_owned(), path, bytes: count, reason: self.reason };
+        self.note(&Entry { url: url.to_owned(), path, bytes: count, reason: self.reason });
+    }
+
+    /// The engine's list has a limit of its own.
+    fn upload(&mut self, upload: &UploadLeft) {
+        let UploadLeft { bucket, key, upload_id } = upload;
+        self.left.uploads += 1;
+        if self.left.uploads <= SAID_MAX {
+            self.left.named.push(format!(
+                "Perhaps left in the store: the unfinished upload {upload_id} of {key} in the \
+                 bucket {bucket}"
+            ));
+        }
+        self.note(&UploadEntry { bucket, key, upload_id, reason: self.reason });
+    }
+
+    fn note(&mut self, entry: &impl Serialize) {
         let written = self.journal.as_mut().map(|(_, journal)| {
-            serde_json::to_writer(&mut *journal, &entry)
+            serde_json::to_writer(&mut *journal, entry)
                 .map_err(std::io::Error::from)
                 .and_then(|()| journal.write_all(b"\n"))
         });

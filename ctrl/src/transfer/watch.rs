@@ -7,9 +7,10 @@ use osmo_engine::units::bytes;
 use osmo_engine::{Error, ErrorKind, Progress, Report};
 use osmo_protocol::events::{Phase, SidecarEvent};
 use osmo_protocol::logger::LineType;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Finished, Moving, Order, Transfers, Way};
+use crate::lifecycle::cut_limit;
 use crate::meters::{Direction, RetryReason};
 
 /// Tries of one order; the original's number.
@@ -80,7 +81,7 @@ async fn one(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last, mut moved_at, mut told_at) =
         (Progress::default(), Instant::now(), Instant::now());
-    let mut is_cancelled = false;
+    let mut cut_at = None;
     loop {
         tokio::select! {
             result = &mut finished => {
@@ -90,9 +91,13 @@ async fn one(
                 return Some(result);
             }
             _ = ticks.tick() => {}
-            _ = cancelled.wait_for(|is| *is), if !is_cancelled => {
-                is_cancelled = true;
+            _ = cancelled.wait_for(|is| *is), if cut_at.is_none() => {
+                cut_at = Some(Instant::now() + cut_limit(transfers.flags.grace));
                 moving.0.cancel();
+            }
+            () = sleep_until(cut_at.unwrap_or(told_at)), if cut_at.is_some() => {
+                let sentence = "it was cut, and the store did not answer in time";
+                return Some(Err(Error::new(ErrorKind::Cancelled, sentence)));
             }
         }
         let progress = moving.0.progress();

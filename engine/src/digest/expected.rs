@@ -1,13 +1,8 @@
 //! What an object's bytes are compared with, and why sometimes with nothing.
 
-use md5::{Digest as _, Md5};
-
-use crate::digest::{Algorithm, Crc, Declared, Digest};
+use crate::digest::{Crc, Declared, Digest, Method, Ordered, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::Verdict;
-
-/// An MD5.
-pub type Md5Sum = [u8; 16];
 
 /// Characters of an MD5 in an entity tag.
 const MD5_DIGITS: usize = 32;
@@ -21,14 +16,18 @@ const USUAL_PARTS_MIB: [u64; 16] =
 pub enum Expected {
     /// A CRC of the whole, to which parts can be put together in any order.
     Crc(Declared),
-    /// An entity tag that is the MD5 of the bytes.
-    Md5(Md5Sum),
-    /// An entity tag that is the MD5 of the MD5s of parts of `part_bytes`.
-    Md5OfParts {
-        /// The outer MD5.
-        sum: Md5Sum,
+    /// A value of all bytes in order; an MD5 is that of an entity tag.
+    Whole(Method, Value),
+    /// A value over the values of parts; an MD5 is that of an entity tag.
+    OfParts {
+        /// How the parts and their values are digested.
+        method: Method,
+        /// The outer value.
+        value: Value,
         /// Bytes of each part but the last.
         part_bytes: u64,
+        /// Whether the part size is inferred, and may be another one.
+        is_inferred: bool,
     },
     /// Nothing that can be compared.
     Nothing(Unverifiable),
@@ -37,13 +36,13 @@ pub enum Expected {
 /// Why an object cannot be compared with anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unverifiable {
-    /// The store declares no checksum of the whole object.
+    /// The store declares no checksum that can be computed here.
     NoChecksum,
-    /// Its entity tag is made of parts of an unknown size.
+    /// Its checksum or entity tag is made of parts of unknown or unequal size.
     PartSize,
     /// Its entity tag is that of encrypted bytes.
     Encrypted,
-    /// Its entity tag is an MD5 of all bytes in order, and they came in ranges.
+    /// Its checksum is of all bytes in order, and they came in ranges.
     InRanges,
     /// Its entity tag looks like an MD5 and is none.
     EntityTag,
@@ -67,13 +66,13 @@ impl Unverifiable {
     /// For people, after "because".
     pub fn reason(self) -> &'static str {
         match self {
-            Self::NoChecksum => "the store declares no checksum of the whole object",
+            Self::NoChecksum => "the store declares no checksum that could be compared",
             Self::PartSize => {
-                "its entity tag is made of parts whose size cannot be told from outside"
+                "its checksum is made of parts whose sizes are unequal or cannot be told from outside"
             }
             Self::Encrypted => "its entity tag is that of encrypted bytes",
             Self::InRanges => {
-                "its entity tag wants all bytes in order, and a large object comes in ranges"
+                "its checksum wants all bytes in order, and a large object comes in ranges"
             }
             Self::EntityTag => "its entity tag looks like an MD5 and is none",
             Self::Unconfirmed => "the store took it without naming a checksum",
@@ -93,27 +92,85 @@ impl Expected {
         if let Some(declared) = Declared::strongest(checksums) {
             return Self::Crc(declared);
         }
-        let tag = etag.unwrap_or_default().trim_matches('"');
-        let (digits, parts) = match tag.split_once('-') {
-            Some((digits, parts)) => (digits, Some(parts)),
-            None => (tag, None),
-        };
-        let Some(sum) = md5(digits) else { return Self::Nothing(Unverifiable::NoChecksum) };
+        if let Some((method, value, parts)) = declared(checksums) {
+            return Self::over(method, value, (bytes, parts));
+        }
+        let (digits, parts) = numbered(etag.unwrap_or_default().trim_matches('"'));
+        let Some(value) = md5(digits) else { return Self::Nothing(Unverifiable::NoChecksum) };
         if encrypted {
             return Self::Nothing(Unverifiable::Encrypted);
         }
-        let Some(parts) = parts else { return Self::Md5(sum) };
+        Self::over(Method::Md5, value, (bytes, parts))
+    }
+
+    /// The same, where entity tags are `trusted`.
+    #[must_use]
+    pub fn believing(self, trusted: bool) -> Self {
+        match self {
+            Self::Whole(Method::Md5, _) | Self::OfParts { method: Method::Md5, .. } if !trusted => {
+                Self::Nothing(Unverifiable::EntityTag)
+            }
+            expected => expected,
+        }
+    }
+
+    /// What else may be wrong than the bytes, where these always differ.
+    pub fn doubt(self) -> Option<Unverifiable> {
+        match self {
+            Self::Whole(Method::Md5, _) | Self::OfParts { method: Method::Md5, .. } => {
+                Some(Unverifiable::EntityTag)
+            }
+            Self::OfParts { is_inferred: true, .. } => Some(Unverifiable::PartSize),
+            _ => None,
+        }
+    }
+
+    /// Whether `bytes` bytes must come in order, and not in ranges.
+    pub fn is_in_order(self, bytes: u64) -> bool {
+        match self {
+            Self::Whole(..) => true,
+            Self::OfParts { part_bytes, .. } => part_bytes >= bytes,
+            Self::Crc(_) | Self::Nothing(_) => false,
+        }
+    }
+
+    /// A value over `bytes`, or over so many parts of them.
+    fn over(method: Method, value: Value, (bytes, parts): (u64, Option<&str>)) -> Self {
+        let Some(parts) = parts else { return Self::Whole(method, value) };
         match parts.parse().ok().and_then(|parts| usual_part_bytes(bytes, parts)) {
-            Some(part_bytes) => Self::Md5OfParts { sum, part_bytes },
+            Some(part_bytes) => {
+                Self::OfParts { method, value, part_bytes, is_inferred: part_bytes < bytes }
+            }
             None => Self::Nothing(Unverifiable::PartSize),
         }
     }
 }
 
-fn md5(digits: &str) -> Option<Md5Sum> {
+/// The preferred one of `checksums` that can be computed in order, and the parts
+/// that it is over, if it is.
+fn declared(checksums: &[(String, String)]) -> Option<(Method, Value, Option<&str>)> {
+    Method::ALL.into_iter().find_map(|method| {
+        let (_, text) = checksums.iter().find(|(name, _)| name == method.name())?;
+        let (text, parts) = numbered(text);
+        Some((method, method.decode(text)?, parts))
+    })
+}
+
+/// The preferred composite of `checksums`, and the parts that it is over.
+pub fn composite(checksums: &[(String, String)]) -> Option<(Method, Value, u32)> {
+    let (method, value, parts) = declared(checksums)?;
+    Some((method, value, parts?.parse().ok()?))
+}
+
+/// `value-N`, taken apart.
+fn numbered(text: &str) -> (&str, Option<&str>) {
+    text.split_once('-').map_or((text, None), |(value, parts)| (value, Some(parts)))
+}
+
+fn md5(digits: &str) -> Option<Value> {
     let plain = digits.len() == MD5_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let value = plain.then(|| u128::from_str_radix(digits, 16).ok())??;
-    Some(value.to_be_bytes())
+    Some(Value::of(&value.to_be_bytes()))
 }
 
 /// The one usual size by which `bytes` are `parts` parts.
@@ -134,42 +191,8 @@ fn usual_part_bytes(bytes: u64, parts: u64) -> Option<u64> {
 pub enum Running {
     /// A CRC.
     Crc(Box<Digest>),
-    /// MD5s of parts, of which the range holds one or more.
-    Md5(Box<Md5s>),
-}
-
-/// MD5s of equal parts, the last one shorter.
-#[derive(Clone, Debug)]
-pub struct Md5s {
-    part_bytes: u64,
-    current: Md5,
-    /// Bytes that the current part still takes.
-    room: u64,
-    sums: Vec<Md5Sum>,
-}
-
-impl Md5s {
-    fn new(part_bytes: u64) -> Self {
-        Self { part_bytes, current: Md5::new(), room: part_bytes, sums: Vec::new() }
-    }
-
-    fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.room == 0 {
-                self.turn();
-            }
-            let count = usize::try_from(self.room).unwrap_or(usize::MAX).min(bytes.len());
-            let (now, later) = bytes.split_at(count);
-            self.current.update(now);
-            self.room -= count as u64;
-            bytes = later;
-        }
-    }
-
-    fn turn(&mut self) {
-        self.sums.push(self.current.finalize_reset().into());
-        self.room = self.part_bytes;
-    }
+    /// Values of parts, of which the range holds one or more.
+    Ordered(Box<Ordered>),
 }
 
 impl Running {
@@ -177,9 +200,11 @@ impl Running {
     pub fn towards(expected: Expected) -> Option<Self> {
         match expected {
             Expected::Crc(declared) => Some(Self::Crc(Box::new(Digest::new(declared.algorithm)))),
-            Expected::Md5(_) => Some(Self::Md5(Box::new(Md5s::new(u64::MAX)))),
-            Expected::Md5OfParts { part_bytes, .. } => {
-                Some(Self::Md5(Box::new(Md5s::new(part_bytes))))
+            Expected::Whole(method, _) => {
+                Some(Self::Ordered(Box::new(Ordered::new(method, u64::MAX))))
+            }
+            Expected::OfParts { method, part_bytes, .. } => {
+                Some(Self::Ordered(Box::new(Ordered::new(method, part_bytes))))
             }
             Expected::Nothing(_) => None,
         }
@@ -189,7 +214,7 @@ impl Running {
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Crc(digest) => digest.update(bytes),
-            Self::Md5(md5s) => md5s.update(bytes),
+            Self::Ordered(ordered) => ordered.update(bytes),
         }
     }
 
@@ -197,10 +222,7 @@ impl Running {
     pub fn finish(self) -> Sum {
         match self {
             Self::Crc(digest) => Sum::Crc(digest.crc()),
-            Self::Md5(mut md5s) => {
-                md5s.turn();
-                Sum::Md5(md5s.sums)
-            }
+            Self::Ordered(ordered) => Sum::Ordered(ordered.finish()),
         }
     }
 }
@@ -210,8 +232,8 @@ impl Running {
 pub enum Sum {
     /// A CRC and its length.
     Crc(Crc),
-    /// MD5s of its parts, in order.
-    Md5(Vec<Md5Sum>),
+    /// Values of its parts, in order.
+    Ordered(Vec<Value>),
 }
 
 impl Sum {
@@ -219,8 +241,10 @@ impl Sum {
     pub fn is(&self, expected: Expected) -> bool {
         match (self, expected) {
             (Self::Crc(crc), Expected::Crc(declared)) => crc.value == declared.value,
-            (Self::Md5(sums), Expected::Md5(sum)) => *sums == [sum],
-            (Self::Md5(sums), Expected::Md5OfParts { sum, .. }) => md5_of(sums) == sum,
+            (Self::Ordered(values), Expected::Whole(_, value)) => *values == [value],
+            (Self::Ordered(values), Expected::OfParts { method, value, .. }) => {
+                method.of_parts(values) == value
+            }
             _ => false,
         }
     }
@@ -229,10 +253,8 @@ impl Sum {
 /// What an object was compared with, in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// A CRC that matched.
-    Crc(Algorithm),
-    /// An entity tag that matched, as an MD5.
-    Md5,
+    /// A value that matched; an MD5 is that of an entity tag.
+    By(Method),
     /// Nothing.
     Not(Unverifiable),
 }
@@ -240,19 +262,14 @@ pub enum Checked {
 impl Checked {
     /// An upload whose arrival the store confirmed by the checksum `name`.
     pub fn confirmed(name: Option<&str>) -> Self {
-        let crc = Algorithm::ALL.into_iter().find(|algorithm| Some(algorithm.name()) == name);
-        match (crc, name) {
-            (Some(algorithm), _) => Self::Crc(algorithm),
-            (None, Some(_)) => Self::Md5,
-            (None, None) => Self::Not(Unverifiable::Unconfirmed),
-        }
+        let method = Method::ALL.into_iter().find(|method| Some(method.name()) == name);
+        method.map_or(Self::Not(Unverifiable::Unconfirmed), Self::By)
     }
 
     /// As reports have it.
     pub fn verdict(self) -> Verdict {
         match self {
-            Self::Crc(algorithm) => Verdict::Verified(algorithm.name()),
-            Self::Md5 => Verdict::Verified("md5"),
+            Self::By(method) => Verdict::Verified(method.name()),
             Self::Not(why) => Verdict::Unverifiable(why.name()),
         }
     }
@@ -272,15 +289,11 @@ impl Checked {
     }
 }
 
-/// The MD5 of MD5s, as an entity tag of several parts has it.
-pub fn md5_of(sums: &[Md5Sum]) -> Md5Sum {
-    Md5::digest(sums.concat()).into()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::digest::Algorithm;
 
     const TAG: &str = "\"9e107d9d372bb6826bd81d3542a419d6\"";
 
@@ -288,41 +301,15 @@ mod tests {
         Expected::of(&[], Some(etag), (bytes, false))
     }
 
-    // RFC 1321 has the MD5 of "message digest"; the tag above is that of "The quick
-    // brown fox jumps over the lazy dog" (`md5sum`).
+    // The tag above is of "The quick brown fox jumps over the lazy dog" (`md5sum`).
     #[test]
     fn an_entity_tag_of_one_request_is_an_md5() {
-        let Expected::Md5(sum) = of(TAG, 43) else { panic!("an MD5") };
-        let mut running = Running::towards(Expected::Md5(sum)).unwrap();
+        let expected = of(TAG, 43);
+        assert!(matches!(expected, Expected::Whole(Method::Md5, _)));
+        let mut running = Running::towards(expected).unwrap();
         running.update(b"The quick brown fox ");
         running.update(b"jumps over the lazy dog");
-        let Sum::Md5(found) = running.finish() else { panic!("an MD5") };
-        assert_eq!(found, [sum]);
-    }
-
-    // Of `printf abcdefghi | split -b 4`, `md5sum` each; the outer one is `md5sum` of
-    // the three in binary.
-    #[test]
-    fn parts_are_digested_one_by_one() {
-        let expected = Expected::Md5OfParts { sum: [0; 16], part_bytes: 4 };
-        for cut in 0..=9 {
-            let mut running = Running::towards(expected).unwrap();
-            running.update(&b"abcdefghi"[..cut]);
-            running.update(&b"abcdefghi"[cut..]);
-            let Sum::Md5(found) = running.finish() else { panic!("MD5s") };
-            assert_eq!(found.iter().map(hex).collect::<Vec<_>>(), PARTS);
-            assert_eq!(hex(&md5_of(&found)), OUTER);
-        }
-    }
-    const PARTS: [&str; 3] = [
-        "e2fc714c4727ee9395f324cd2e7f331f",
-        "1f7690ebdd9b4caf8fab49ca1757bf27",
-        "865c0c0b4ab0e063e5caa3387c1a8741",
-    ];
-    const OUTER: &str = "8c7423f079d1d123f65ff1de7afac977";
-
-    fn hex(sum: &Md5Sum) -> String {
-        sum.iter().map(|byte| format!("{byte:02x}")).collect()
+        assert!(running.finish().is(expected));
     }
 
     #[test]
@@ -342,8 +329,11 @@ mod tests {
     #[test]
     fn a_crc_comes_first() {
         let checksums = [("crc32".to_owned(), "y/Q5Jg==".to_owned())];
-        let expected = Expected::of(&checksums, Some(TAG), (9, false));
-        assert!(matches!(expected, Expected::Crc(Declared { algorithm: Algorithm::Crc32, .. })));
+        for encrypted in [false, true] {
+            let expected = Expected::of(&checksums, Some(TAG), (9, encrypted));
+            let Expected::Crc(declared) = expected else { panic!("a CRC") };
+            assert_eq!((declared.algorithm, declared.value), (Algorithm::Crc32, 0xCBF4_3926));
+        }
     }
 
     // By hand: 100 MiB in 13 parts can be parts of 8 MiB only; 17 MiB in two parts
@@ -352,14 +342,15 @@ mod tests {
     fn a_part_size_is_taken_only_when_it_is_the_only_one() {
         let tag = |parts: u32| format!("\"9e107d9d372bb6826bd81d3542a419d6-{parts}\"");
         let of_parts = of(&tag(13), 100 * MIB);
-        assert!(
-            matches!(of_parts, Expected::Md5OfParts { part_bytes, .. } if part_bytes == 8 * MIB)
-        );
+        assert!(matches!(of_parts, Expected::OfParts { part_bytes, .. } if part_bytes == 8 * MIB));
         for (parts, mib) in [(2, 17), (1000, 100), (0, 1)] {
             let expected = of(&tag(parts), mib * MIB);
             assert_eq!(expected, Expected::Nothing(Unverifiable::PartSize), "{parts}");
         }
         let one = of(&tag(1), 7 * MIB);
-        assert!(matches!(one, Expected::Md5OfParts { part_bytes, .. } if part_bytes == 7 * MIB));
+        assert!(matches!(
+            one,
+            Expected::OfParts { part_bytes, is_inferred: false, .. } if part_bytes == 7 * MIB
+        ));
     }
 }

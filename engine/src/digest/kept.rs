@@ -1,27 +1,32 @@
 //! A part's digest as a journal keeps it: 32 bytes, and a number that says of
 //! which kind.
 
-use crate::digest::{Algorithm, Crc, Expected, Sum};
+use crate::digest::{Algorithm, Crc, Expected, Method, Sum};
 
 /// Bytes that stand for a digest.
 pub type KeptSum = [u8; 32];
 
 const NOTHING: u8 = 0;
-const CRC64_NVME: u8 = 1;
-const CRC32C: u8 = 2;
-const CRC32: u8 = 3;
-const MD5: u8 = 4;
+/// Behind the numbers of CRCs of the whole: methods of values in order.
+const IN_ORDER: u8 = 4;
 
 /// The kind of what `expected` makes of each part.
 pub fn kind(expected: Expected) -> u8 {
     match expected {
-        Expected::Crc(declared) => match declared.algorithm {
-            Algorithm::Crc64Nvme => CRC64_NVME,
-            Algorithm::Crc32c => CRC32C,
-            Algorithm::Crc32 => CRC32,
-        },
-        Expected::Md5(_) | Expected::Md5OfParts { .. } => MD5,
+        Expected::Crc(declared) => number(Method::Crc(declared.algorithm)),
+        Expected::Whole(method, _) | Expected::OfParts { method, .. } => IN_ORDER + number(method),
         Expected::Nothing(_) => NOTHING,
+    }
+}
+
+fn number(method: Method) -> u8 {
+    match method {
+        Method::Md5 => 0,
+        Method::Crc(Algorithm::Crc64Nvme) => 1,
+        Method::Crc(Algorithm::Crc32c) => 2,
+        Method::Crc(Algorithm::Crc32) => 3,
+        Method::Sha256 => 4,
+        Method::Sha1 => 5,
     }
 }
 
@@ -32,8 +37,8 @@ impl Sum {
         match sum {
             None => {}
             Some(Self::Crc(crc)) => kept[..8].copy_from_slice(&crc.value.to_le_bytes()),
-            Some(Self::Md5(sums)) => match sums.as_slice() {
-                [sum] => kept[..16].copy_from_slice(sum),
+            Some(Self::Ordered(values)) => match values.as_slice() {
+                [value] => kept.get_mut(..value.as_ref().len())?.copy_from_slice(value.as_ref()),
                 _ => return None,
             },
         }
@@ -42,16 +47,14 @@ impl Sum {
 
     /// The digest of a part of `bytes` bytes, which `expected` made.
     pub fn restored(expected: Expected, bytes: u64, kept: &KeptSum) -> Option<Self> {
-        let (first, rest) = kept.split_first_chunk::<8>()?;
         match expected {
             Expected::Nothing(_) => None,
-            Expected::Crc(_) => Some(Self::Crc(Crc { value: u64::from_le_bytes(*first), bytes })),
-            Expected::Md5(_) | Expected::Md5OfParts { .. } => {
-                let second = rest.first_chunk::<8>()?;
-                let mut sum = [0; 16];
-                sum[..8].copy_from_slice(first);
-                sum[8..].copy_from_slice(second);
-                Some(Self::Md5(vec![sum]))
+            Expected::Crc(_) => {
+                let value = u64::from_le_bytes(*kept.first_chunk::<8>()?);
+                Some(Self::Crc(Crc { value, bytes }))
+            }
+            Expected::Whole(method, _) | Expected::OfParts { method, .. } => {
+                Some(Self::Ordered(vec![method.value(kept)?]))
             }
         }
     }
@@ -59,6 +62,7 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::digest::{Declared, Unverifiable};
 
@@ -66,15 +70,22 @@ mod tests {
     fn what_was_kept_is_restored() {
         let declared = Declared { algorithm: Algorithm::Crc32c, value: 1 };
         let crc = Sum::Crc(Crc { value: u64::MAX - 7, bytes: 99 });
-        let md5 = Sum::Md5(vec![*b"0123456789abcdef"]);
-        for (expected, sum) in [
+        let mut cases = vec![
             (Expected::Crc(declared), Some(crc)),
-            (Expected::Md5OfParts { sum: [0; 16], part_bytes: 99 }, Some(md5)),
             (Expected::Nothing(Unverifiable::NoChecksum), None),
-        ] {
+        ];
+        for method in Method::ALL {
+            let value = method.value(b"0123456789abcdefghijklmnopqrstuv").unwrap();
+            let sum = Some(Sum::Ordered(vec![value]));
+            cases.push((Expected::Whole(method, value), sum.clone()));
+            let (part_bytes, is_inferred) = (99, false);
+            cases.push((Expected::OfParts { method, value, part_bytes, is_inferred }, sum));
+        }
+        for (expected, sum) in cases {
             let kept = Sum::kept(sum.as_ref()).unwrap_or_else(|| panic!("{expected:?} fits"));
             assert_eq!(Sum::restored(expected, 99, &kept), sum);
         }
-        assert_eq!(Sum::kept(Some(&Sum::Md5(vec![[0; 16]; 2]))), None);
+        let value = Method::Md5.value(&[0; 16]).unwrap();
+        assert_eq!(Sum::kept(Some(&Sum::Ordered(vec![value; 2]))), None);
     }
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::digest::{Checked, Expected, Md5Sum, Unverifiable};
+use crate::digest::{Checked, Expected, Method, Unverifiable, Value};
 use crate::disk::look_at;
 use crate::download::fetch::Fetch;
 use crate::download::landing::{Held, PartRecord};
@@ -87,7 +87,7 @@ impl Downloads {
         &self,
         object: &Object,
         moved: &Rc<Cell<u64>>,
-        seen: &Cell<Option<Md5Sum>>,
+        seen: &Cell<Option<Value>>,
     ) -> Result<Landed> {
         let is_small = plan::cut(object.bytes).parts() == 1;
         let expected = if is_small { None } else { Some(self.expected(object)) };
@@ -136,7 +136,7 @@ impl Downloads {
         landing.publish(to, &object.path, &proof, self.if_exists).await
     }
 
-    fn prove(&self, check: ObjectCheck, seen: &Cell<Option<Md5Sum>>) -> Result<Proof> {
+    fn prove(&self, check: ObjectCheck, seen: &Cell<Option<Value>>) -> Result<Proof> {
         let proof = check.prove(seen)?;
         self.accepts(proof.checked())?;
         if proof.checked() == Checked::Not(Unverifiable::EntityTag) {
@@ -146,16 +146,11 @@ impl Downloads {
     }
 
     /// What a large object is expected to be; its checksums are known before any
-    /// byte moves. An MD5 of all bytes is computed on one connection, which is
-    /// slow: only where it is required.
+    /// byte moves. A SHA-256 or MD5 of all bytes is computed on one connection,
+    /// which is slow: only where it is required.
     fn expected(&self, object: &Object) -> Expected {
-        let told = Expected::told(object);
-        let in_order = match told {
-            Expected::Md5(_) => true,
-            Expected::Md5OfParts { part_bytes, .. } => part_bytes >= object.bytes,
-            Expected::Crc(_) | Expected::Nothing(_) => false,
-        };
-        if in_order && !self.require_verified {
+        let told = object.expected();
+        if told.is_in_order(object.bytes) && !self.require_verified {
             return Expected::Nothing(Unverifiable::InRanges);
         }
         told.believing(!self.tags_lie.get())
@@ -166,23 +161,6 @@ impl Downloads {
             checked.required()?;
         }
         Ok(())
-    }
-}
-
-impl Expected {
-    fn told(object: &Object) -> Self {
-        let etag = object.etag.as_deref();
-        Self::of(&object.checksums, etag, (object.bytes, object.encrypted))
-    }
-
-    /// The same, where entity tags are `trusted`.
-    fn believing(self, trusted: bool) -> Self {
-        match self {
-            Self::Md5(_) | Self::Md5OfParts { .. } if !trusted => {
-                Self::Nothing(Unverifiable::EntityTag)
-            }
-            expected => expected,
-        }
     }
 }
 
@@ -284,18 +262,43 @@ impl Parts {
         let mut retry = Retry::new(self.site.policy);
         loop {
             let from = check.at();
-            let ended = self.pump(&lease, part.range, &mut check, expected).await;
-            let Err(error) = ended else { break };
+            let error = match self.pump(&lease, part.range, &mut check, expected).await {
+                Ok(()) => match check.finish(self.declared(part)) {
+                    Ok(proof) => {
+                        self.site.gate.succeeded();
+                        return Ok(proof);
+                    }
+                    Err(damaged) => {
+                        check = PartCheck::new(part.range, *expected);
+                        self.undone(part.range.len());
+                        damaged
+                    }
+                },
+                Err(error) => error,
+            };
             let progressed = check.at() > from;
             if check.at() > 0 && self.object.etag.is_none() {
                 let sentence = "the store names no entity tag, so a broken transfer of the \
                                 object cannot go on where it stopped; run it again";
                 return Err(Error::new(error.kind(), sentence).because(error));
             }
-            self.site.again(&self.object.key, &mut retry, progressed, error).await?;
+            // A part that came twice need not come again with its object.
+            let again = self.site.again(&self.object.key, &mut retry, progressed, error).await;
+            again.map_err(|error| match error.class() {
+                RetryClass::Corrupt => error.in_class(RetryClass::Fatal),
+                _ => error,
+            })?;
         }
-        self.site.gate.succeeded();
-        check.finish()
+    }
+
+    /// What the store declares of this part alone.
+    fn declared(&self, part: Part) -> Option<(Method, Value)> {
+        self.object.parts.as_ref()?.table.part(part.number)
+    }
+
+    fn undone(&self, bytes: u64) {
+        self.moved.set(self.moved.get().saturating_sub(bytes));
+        self.site.tally.undone(bytes);
     }
 
     /// One attempt: GET what is missing, verify and write it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::desk::Desk;
 use crate::digest::Expected;
-use crate::download::PART_BYTES;
+use crate::download::{PART_BYTES, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::OnChange;
 use crate::object::Object;
@@ -25,12 +25,12 @@ fn part_bytes() -> u64 {
     PART_BYTES
 }
 
-/// The parts of an object whose bytes are expected to be these: an entity tag of
+/// The parts of an object whose bytes are expected to be these: what is made of
 /// parts is digested by the same parts.
 pub fn cut_towards(bytes: u64, expected: Expected) -> Cut {
     match expected {
-        Expected::Md5(_) => Cut::new(bytes, bytes, 1),
-        Expected::Md5OfParts { part_bytes, .. } => Cut::new(bytes, part_bytes, u32::MAX),
+        Expected::Whole(..) => Cut::new(bytes, bytes, 1),
+        Expected::OfParts { part_bytes, .. } => Cut::new(bytes, part_bytes, u32::MAX),
         Expected::Crc(_) | Expected::Nothing(_) => cut(bytes),
     }
 }
@@ -96,6 +96,7 @@ fn object(desk: &Desk, info: &ObjectInfo, relative: &str) -> Option<Object> {
             etag: info.etag.as_deref().map(Into::into),
             checksums: info.checksums.clone(),
             encrypted: info.encrypted,
+            parts: None,
         }),
         Err(error) => {
             desk.tally().failed(&info.key, &error);
@@ -104,17 +105,25 @@ fn object(desk: &Desk, info: &ObjectInfo, relative: &str) -> Option<Object> {
     }
 }
 
-/// Learns the declared checksums of an object in several parts: a range comes
-/// without those of the whole.
+/// Learns the declared checksums of an object that comes in ranges: a range
+/// comes without those of the whole.
 ///
 /// # Errors
 /// `Changed` when the object is another one by now, `Unsupported` when nothing
 /// would keep its parts to one version, and the store's own.
 pub async fn complete(desk: &Desk, mut object: Object, on_change: OnChange) -> Result<Object> {
-    let told = !object.checksums.is_empty() && object.etag.is_some();
-    if cut(object.bytes).parts() == 1 || told {
+    if cut(object.bytes).parts() == 1 {
         return Ok(object);
     }
+    if object.checksums.is_empty() || object.etag.is_none() {
+        object = looked_at(desk, object, on_change).await?;
+    }
+    table::learn(desk, &mut object).await?;
+    Ok(object)
+}
+
+/// The object as a HEAD tells it.
+async fn looked_at(desk: &Desk, mut object: Object, on_change: OnChange) -> Result<Object> {
     let info = desk.head(&object.key).await?;
     let any = on_change == OnChange::Restart;
     let same = info.as_ref().is_some_and(|info| {

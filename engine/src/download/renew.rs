@@ -31,6 +31,7 @@ pub(super) async fn renew(site: &Site, object: &Object) -> Result<Object> {
                     etag: head.etag.as_deref().map(Into::into),
                     checksums: head.checksums.clone(),
                     encrypted: head.encrypted,
+                    parts: None,
                     ..object.clone()
                 });
             }

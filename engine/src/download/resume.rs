@@ -22,8 +22,7 @@ const READ_BYTES: usize = 64 << 10;
 /// No descriptor is left.
 pub(super) async fn holds(ring: &Ring, folder: &Fd, object: &Object) -> Result<bool> {
     // Of an encrypted object the tag is another one, and the object is fetched.
-    let told = (object.bytes, object.encrypted);
-    let expected = Expected::of(&object.checksums, object.etag.as_deref(), told);
+    let expected = object.expected();
     if matches!(expected, Expected::Nothing(_)) {
         return Ok(false);
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::digest::{
-    Checked, Combined, Declared, Expected, Md5Sum, Running, Sum, Unverifiable, md5_of,
+    Checked, Combined, Declared, Expected, Method, Running, Sum, Unverifiable, Value,
 };
 use crate::download::fetch::Fetched;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,16 +70,27 @@ impl PartCheck {
         Ok(Verified { slices, offset, bytes })
     }
 
-    /// The part, complete.
+    /// The part, complete; compared with what is `declared` of it alone.
     ///
     /// # Errors
-    /// `Internal` while bytes are missing.
-    pub fn finish(self) -> Result<PartProof> {
-        if self.at == self.range.end {
-            Ok(PartProof { range: self.range, sum: self.running.map(Running::finish) })
-        } else {
-            Err(Error::new(ErrorKind::Internal, "a part ended before its last byte"))
+    /// `Corrupt` when it differs, `Internal` while bytes are missing.
+    pub fn finish(self, declared: Option<(Method, Value)>) -> Result<PartProof> {
+        if self.at != self.range.end {
+            return Err(Error::new(ErrorKind::Internal, "a part ended before its last byte"));
         }
+        let sum = self.running.map(Running::finish);
+        match (declared, &sum) {
+            (None, _) => {}
+            (Some((_, declared)), Some(Sum::Ordered(found))) if *found == [declared] => {}
+            (Some((method, declared)), Some(Sum::Ordered(found))) => {
+                let found: Vec<_> = found.iter().map(|value| value.shown(method)).collect();
+                return Err(damaged(method.name(), &found.join(" "), &declared.shown(method)));
+            }
+            (Some(_), _) => {
+                return Err(Error::new(ErrorKind::Internal, "a part was digested in another way"));
+            }
+        }
+        Ok(PartProof { range: self.range, sum })
     }
 }
 
@@ -114,12 +125,11 @@ pub struct ObjectCheck {
 #[derive(Debug)]
 enum Against {
     Crc(Declared, Combined),
-    /// The MD5s of parts; those of S3 are 10,000 at most.
-    Md5 {
-        expected: Md5Sum,
-        is_outer: bool,
+    /// The values of parts; those of S3 are 10,000 at most.
+    Ordered {
+        expected: Expected,
         part_bytes: u64,
-        sums: Vec<Option<Md5Sum>>,
+        values: Vec<Option<Value>>,
     },
     Nothing(Unverifiable),
 }
@@ -131,9 +141,9 @@ impl ObjectCheck {
             Expected::Crc(declared) => {
                 Against::Crc(declared, Combined::new(declared.algorithm, bytes))
             }
-            Expected::Md5(sum) => Against::md5(sum, false, (bytes, bytes.max(1))),
-            Expected::Md5OfParts { sum, part_bytes } => {
-                Against::md5(sum, true, (bytes, part_bytes.max(1)))
+            Expected::Whole(..) => Against::ordered(expected, bytes, bytes.max(1)),
+            Expected::OfParts { part_bytes, .. } => {
+                Against::ordered(expected, bytes, part_bytes.max(1))
             }
             Expected::Nothing(why) => Against::Nothing(why),
         };
@@ -152,69 +162,75 @@ impl ObjectCheck {
             (Against::Crc(_, combined), Some(Sum::Crc(crc))) => {
                 combined.add(part.range, *crc);
             }
-            (Against::Md5 { part_bytes, sums, .. }, Some(Sum::Md5(found))) => {
+            (Against::Ordered { part_bytes, values, .. }, Some(Sum::Ordered(found))) => {
                 let first = usize::try_from(part.range.start / *part_bytes).unwrap_or(usize::MAX);
-                for (place, sum) in sums.iter_mut().skip(first).zip(found) {
-                    *place = Some(*sum);
+                for (place, value) in values.iter_mut().skip(first).zip(found) {
+                    *place = Some(*value);
                 }
             }
             _ => {}
         }
     }
 
-    /// Compares with what the store declares. `seen` keeps an MD5 that differed:
-    /// bytes that come twice with the same one are what the store has, and its
-    /// entity tag is no MD5.
+    /// Compares with what the store declares. `seen` keeps a value that differed:
+    /// bytes that come twice with the same one are what the store has, and an
+    /// entity tag is no MD5 then, or a part size that was inferred is another one.
     ///
     /// # Errors
     /// `Corrupt` when it differs, `Internal` while bytes are missing.
-    pub fn prove(self, seen: &Cell<Option<Md5Sum>>) -> Result<Proof> {
+    pub fn prove(self, seen: &Cell<Option<Value>>) -> Result<Proof> {
         if self.covered != self.bytes {
             return Err(Error::new(ErrorKind::Internal, "an object ended before its last byte"));
         }
         let checked = match self.against {
             Against::Nothing(why) => Checked::Not(why),
             Against::Crc(declared, combined) => crc(declared, &combined)?,
-            Against::Md5 { expected, is_outer, sums, .. } => {
-                md5(expected, found(&sums, is_outer), seen)?
-            }
+            Against::Ordered { expected, values, .. } => ordered(expected, &values, seen)?,
         };
         Ok(Proof { checked })
     }
 }
 
 impl Against {
-    fn md5(expected: Md5Sum, is_outer: bool, (bytes, part_bytes): (u64, u64)) -> Self {
+    fn ordered(expected: Expected, bytes: u64, part_bytes: u64) -> Self {
         let parts = usize::try_from(bytes.div_ceil(part_bytes).max(1)).unwrap_or(usize::MAX);
-        Self::Md5 { expected, is_outer, part_bytes, sums: vec![None; parts] }
+        Self::Ordered { expected, part_bytes, values: vec![None; parts] }
     }
-}
-
-/// The object's MD5, in the entity tag's sense; `None` while parts are missing.
-fn found(sums: &[Option<Md5Sum>], is_outer: bool) -> Option<Md5Sum> {
-    let sums: Vec<Md5Sum> = sums.iter().copied().collect::<Option<_>>()?;
-    if is_outer { Some(md5_of(&sums)) } else { sums.first().copied() }
 }
 
 fn crc(declared: Declared, combined: &Combined) -> Result<Checked> {
     let algorithm = declared.algorithm;
     if combined.value() == Some(declared.value) {
-        return Ok(Checked::Crc(algorithm));
+        return Ok(Checked::By(Method::Crc(algorithm)));
     }
     let came = combined.value().map_or_else(|| "nothing".into(), |v| algorithm.encode(v));
     Err(damaged(algorithm.name(), &came, &algorithm.encode(declared.value)))
 }
 
-fn md5(expected: Md5Sum, found: Option<Md5Sum>, seen: &Cell<Option<Md5Sum>>) -> Result<Checked> {
-    match found {
-        Some(found) if found == expected => Ok(Checked::Md5),
-        Some(found) if seen.get() == Some(found) => Ok(Checked::Not(Unverifiable::EntityTag)),
-        Some(found) => {
-            seen.set(Some(found));
-            Err(damaged("md5", &hex(&found), &hex(&expected)))
-        }
-        None => Err(Error::new(ErrorKind::Internal, "a part was not digested")),
+fn ordered(
+    expected: Expected,
+    values: &[Option<Value>],
+    seen: &Cell<Option<Value>>,
+) -> Result<Checked> {
+    let undigested = || Error::new(ErrorKind::Internal, "a part was not digested");
+    if values.iter().any(Option::is_none) {
+        return Err(undigested());
     }
+    let values = values.iter().flatten();
+    let (method, declared, found) = match expected {
+        Expected::Whole(method, declared) => (method, declared, values.copied().next()),
+        Expected::OfParts { method, value, .. } => (method, value, Some(method.of_parts(values))),
+        Expected::Crc(_) | Expected::Nothing(_) => return Err(undigested()),
+    };
+    let found = found.ok_or_else(undigested)?;
+    if found == declared {
+        return Ok(Checked::By(method));
+    }
+    if let Some(doubt) = expected.doubt().filter(|_| seen.get() == Some(found)) {
+        return Ok(Checked::Not(doubt));
+    }
+    seen.set(Some(found));
+    Err(damaged(method.name(), &found.shown(method), &declared.shown(method)))
 }
 
 fn damaged(name: &str, came: &str, declared: &str) -> Error {
@@ -223,10 +239,6 @@ fn damaged(name: &str, came: &str, declared: &str) -> Error {
          damaged on their way or in the store: transfer the object again"
     );
     Error::new(ErrorKind::Corrupt, sentence)
-}
-
-fn hex(sum: &Md5Sum) -> String {
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The object is complete and matches whatever its store declares. Made by

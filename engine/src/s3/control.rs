@@ -21,8 +21,8 @@ pub struct ObjectInfo {
     pub etag: Option<String>,
     /// Seconds since the epoch.
     pub modified_s: Option<i64>,
-    /// Full-object checksums (`head` only): algorithm in lower case, value in
-    /// base64. The set of algorithms is open.
+    /// Checksums (`head` only): algorithm in lower case, value in base64, `-N`
+    /// behind that of the checksums of N parts. The set of algorithms is open.
     pub checksums: Vec<(String, String)>,
     /// Whether its entity tag is that of encrypted bytes (`head` only).
     pub encrypted: bool,
@@ -37,6 +37,26 @@ pub struct Page {
     pub prefixes: Vec<String>,
     /// What to pass for the next page; `None` at the end.
     pub next: Option<String>,
+}
+
+/// A part that an object was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPart {
+    /// From 1, with gaps where numbers were left out.
+    pub number: u32,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Its checksums: algorithm in lower case, value in base64.
+    pub checksums: Vec<(String, String)>,
+}
+
+/// One page of an object's parts.
+#[derive(Clone, Debug, Default)]
+pub struct PartPage {
+    /// In their order.
+    pub parts: Vec<ListedPart>,
+    /// After which number the next page begins; `None` at the end.
+    pub next: Option<u32>,
 }
 
 /// A part that the store has acknowledged.
@@ -100,6 +120,15 @@ pub trait Control {
 
     /// The object under exactly this key, `None` if there is none.
     fn head<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, Option<ObjectInfo>>;
+
+    /// Up to 1,000 of the parts that the object was made of, after number `after`;
+    /// many stores do not tell.
+    fn parts<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        after: Option<u32>,
+    ) -> Answer<'a, PartPage>;
 
     /// Begins a multipart upload, whose parts will be checked by `rung`, and
     /// names it.

@@ -8,6 +8,7 @@ use super::{aws, encode};
 use crate::access::Addressing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::Wire;
+use crate::uri::{Scheme, Uri};
 
 /// Scheme, host, port, region and addressing of one bucket's store; shared by
 /// shards and the SDK. It changes once at most: to the region that the store
@@ -15,6 +16,7 @@ use crate::net::Wire;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
+    store: String,
     moved: OnceLock<Box<Endpoint>>,
     /// As a `Host` field has it: brackets around IPv6.
     host: String,
@@ -51,6 +53,7 @@ impl Endpoint {
         };
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
+            store: format!("{}://", Scheme::S3.name()),
             moved: OnceLock::new(),
             host,
             named,
@@ -59,6 +62,18 @@ impl Endpoint {
             region: region.to_owned(),
             addressing,
         })
+    }
+
+    /// The same, for messages that name its objects as `uri` names its own.
+    #[must_use]
+    pub fn of(mut self, uri: &Uri) -> Self {
+        self.store = uri.store();
+        self
+    }
+
+    /// What stands before the bucket in the URIs of its objects.
+    pub fn store(&self) -> &str {
+        &self.store
     }
 
     /// Where the bucket is known to be. A request takes host, port and region

@@ -12,6 +12,8 @@ use crate::net::http1::ResponseHead;
 /// What the request was about.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
+    /// What stands before the bucket in a URI of this store.
+    pub store: &'a str,
     /// The bucket.
     pub bucket: &'a str,
     /// The key or prefix; may be empty.
@@ -22,14 +24,14 @@ pub struct Subject<'a> {
 
 impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}", self.bucket)?;
+        write!(f, "{}{}", self.store, self.bucket)?;
         if self.key.is_empty() { Ok(()) } else { write!(f, "/{}", self.key) }
     }
 }
 
 impl Subject<'_> {
     /// What a refused `If-None-Match: *` means.
-    pub(super) fn taken(&self) -> Error {
+    pub fn taken(&self) -> Error {
         let sentence = format!(
             "{self} is already in the store; remove it, or choose --if-exists skip or overwrite"
         );

@@ -49,8 +49,8 @@ pub struct GetHead {
     pub object_bytes: Option<u64>,
     /// The entity tag, quotes included.
     pub etag: Option<String>,
-    /// Declared full-object checksums: algorithm in lower case, value in
-    /// base64.
+    /// Declared checksums: algorithm in lower case, value in base64, `-N` behind
+    /// that of the checksums of N parts.
     pub checksums: Vec<(String, String)>,
     /// Whether the entity tag is that of encrypted bytes.
     pub encrypted: bool,
@@ -127,7 +127,8 @@ impl Store {
             Err((fault, scratch)) => return Err((fault.at(self.endpoint.url()), Some(scratch))),
         };
         if !matches!(response.head().status, 200 | 206) {
-            let (refusal, scratch) = self.explain(response, subject(request), &signed).await;
+            let (refusal, scratch) =
+                self.explain(response, subject(&self.endpoint, request), &signed).await;
             return Err((refusal, Some(scratch)));
         }
         match check(request, response.head(), response.body()) {
@@ -143,8 +144,9 @@ impl Store {
     }
 }
 
-fn subject(request: &GetRequest) -> Subject<'_> {
-    Subject { bucket: &request.bucket, key: &request.key, permission: "s3:GetObject" }
+fn subject<'a>(endpoint: &'a Endpoint, request: &'a GetRequest) -> Subject<'a> {
+    let (store, bucket, key) = (endpoint.store(), &*request.bucket, &*request.key);
+    Subject { store, bucket, key, permission: "s3:GetObject" }
 }
 
 fn fields(request: &GetRequest) -> Result<Vec<(&'static str, String)>> {
@@ -174,7 +176,7 @@ enum Misfit {
 }
 
 fn at(misfit: Misfit, endpoint: &Endpoint, request: &GetRequest) -> Error {
-    let (url, subject) = (endpoint.url(), subject(request));
+    let (url, subject) = (endpoint.url(), subject(endpoint, request));
     match misfit {
         Misfit::Version => Error::new(
             ErrorKind::Changed,
@@ -269,15 +271,18 @@ pub(super) fn encrypted(head: &ResponseHead) -> bool {
     by_service || head.field("x-amz-server-side-encryption-customer-algorithm").is_some()
 }
 
-/// The checksums over the whole object that a head declares. Composite ones
-/// (`…-3`) are over parts that nobody here knows, and are left out.
+/// The checksums that a head declares.
 pub(super) fn checksums(head: &ResponseHead) -> Vec<(String, String)> {
-    if head.field("x-amz-checksum-type").is_some_and(|kind| kind != "FULL_OBJECT") {
-        return Vec::new();
-    }
+    let kind = head.field("x-amz-checksum-type");
     head.fields()
         .filter_map(|(name, value)| Some((name.strip_prefix("x-amz-checksum-")?, value)))
-        .filter(|(name, value)| *name != "type" && !value.contains('-'))
+        .filter(|(name, value)| *name != "type" && is_clear(kind, value))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Whether it is told of what a checksum is: of the whole object, or (`…-3`) of
+/// the checksums of so many parts.
+pub(super) fn is_clear(kind: Option<&str>, value: &str) -> bool {
+    value.contains('-') || kind.is_none_or(|kind| kind == "FULL_OBJECT")
 }

@@ -95,7 +95,7 @@ impl<'a> Plan<'a> {
             Some((_, url)) => url.clone(),
             None => aws::url(region, variant),
         };
-        Endpoint::new(&url, region, *addressing)
+        Ok(Endpoint::new(&url, region, *addressing)?.of(self.uri))
     }
 
     async fn open(

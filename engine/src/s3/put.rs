@@ -206,7 +206,8 @@ impl Put {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { bucket: &self.bucket, key: &self.key, permission: "s3:PutObject" }
+        let store = self.store.endpoint.store();
+        Subject { store, bucket: &self.bucket, key: &self.key, permission: "s3:PutObject" }
     }
 }
 

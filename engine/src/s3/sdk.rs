@@ -4,6 +4,7 @@ mod configured;
 mod delete;
 mod listing;
 mod outcome;
+mod parts;
 mod whole;
 mod words;
 
@@ -22,7 +23,7 @@ use aws_sdk_s3::types::{
 
 use super::aws;
 use super::checksum::Rung;
-use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone};
+use super::control::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone, PartPage};
 use super::fault::Subject;
 use super::verdict::Signed;
 use super::{Contact, FRESH_MAX};
@@ -104,6 +105,10 @@ impl SdkControl {
         Builder::default().timeout_config(timeouts.build())
     }
 
+    fn store(&self) -> &str {
+        self.outcome.contact().endpoint.store()
+    }
+
     fn options(&self) -> &StoreOptions {
         &self.outcome.contact().options
     }
@@ -131,7 +136,8 @@ impl Control for SdkControl {
         next: Option<String>,
     ) -> Answer<'a, Page> {
         Box::pin(async move {
-            let subject = Subject { bucket, key: prefix, permission: "s3:ListBucket" };
+            let subject =
+                Subject { store: self.store(), bucket, key: prefix, permission: "s3:ListBucket" };
             let (client, signed) = self.client();
             let answer = client
                 .list_objects_v2()
@@ -152,7 +158,7 @@ impl Control for SdkControl {
 
     fn head<'a>(&'a self, bucket: &'a str, key: &'a str) -> Answer<'a, Option<ObjectInfo>> {
         Box::pin(async move {
-            let subject = Subject { bucket, key, permission: "s3:GetObject" };
+            let subject = Subject { store: self.store(), bucket, key, permission: "s3:GetObject" };
             let (client, signed) = self.client();
             let answer = client
                 .head_object()
@@ -172,6 +178,15 @@ impl Control for SdkControl {
         })
     }
 
+    fn parts<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        after: Option<u32>,
+    ) -> Answer<'a, PartPage> {
+        Box::pin(self.list_parts(bucket, key, after))
+    }
+
     fn create<'a>(
         &'a self,
         bucket: &'a str,
@@ -180,7 +195,7 @@ impl Control for SdkControl {
         rung: Rung,
     ) -> Answer<'a, String> {
         Box::pin(async move {
-            let subject = Subject { bucket, key, permission: "s3:PutObject" };
+            let subject = Subject { store: self.store(), bucket, key, permission: "s3:PutObject" };
             let options = self.options();
             let (encryption, encryption_key) = encryption(options);
             let class = options.storage_class.as_deref().map(StorageClass::from);
@@ -218,7 +233,7 @@ impl Control for SdkControl {
         only_new: bool,
     ) -> Answer<'a, Completed> {
         Box::pin(async move {
-            let subject = Subject { bucket, key, permission: "s3:PutObject" };
+            let subject = Subject { store: self.store(), bucket, key, permission: "s3:PutObject" };
             let whole = crc64nvme.is_some();
             let parts = parts.into_iter().map(completed).collect();
             let (client, signed) = self.client();
@@ -253,7 +268,8 @@ impl Control for SdkControl {
 
     fn abort<'a>(&'a self, bucket: &'a str, key: &'a str, upload: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            let subject = Subject { bucket, key, permission: "s3:AbortMultipartUpload" };
+            let subject =
+                Subject { store: self.store(), bucket, key, permission: "s3:AbortMultipartUpload" };
             let (client, signed) = self.client();
             let request = client
                 .abort_multipart_upload()
@@ -281,7 +297,8 @@ impl Control for SdkControl {
 
     fn reach<'a>(&'a self, bucket: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            let subject = Subject { bucket, key: "", permission: "s3:ListBucket" };
+            let subject =
+                Subject { store: self.store(), bucket, key: "", permission: "s3:ListBucket" };
             let (client, signed) = self.client();
             let answer = client.head_bucket().bucket(bucket).send().await;
             answer.map(|_| ()).map_err(|fault| self.outcome.error(fault, subject, &signed))

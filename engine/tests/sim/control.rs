@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use osmo_engine::s3::{Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone, Rung};
+use osmo_engine::s3::{
+    Answer, Completed, Control, Kept, ObjectInfo, Page, PartDone, PartPage, Rung,
+};
 use osmo_engine::{Error, ErrorKind, Result};
 
 use crate::faults::Fault;
@@ -71,6 +73,10 @@ impl Control for Desk {
             let store = self.0.store.borrow();
             Ok(store.iter().find(|o| o.key == key).map(|o| info(o, true)))
         })
+    }
+
+    fn parts<'a>(&'a self, _: &'a str, _: &'a str, _: Option<u32>) -> Answer<'a, PartPage> {
+        never()
     }
 
     fn create<'a>(

@@ -1,6 +1,7 @@
 //! What S3 does for a request that nothing happens to.
 
 use super::answer::{Answer, texts};
+use super::attributes::attributes;
 use super::checksum;
 use super::request::{Request, encode};
 use super::script::Call;
@@ -26,6 +27,7 @@ pub(super) fn deed(table: &mut Table, call: Call, request: &Request, body: Body)
         Call::HeadBucket => Ok(Answer::empty(200).with("x-amz-bucket-region", super::REGION)),
         Call::BucketLocation => Ok(Answer::xml("<LocationConstraint/>")),
         Call::Head | Call::GetWhole | Call::GetRange => read(table, &key, request),
+        Call::Attributes => attributes(table, &key, request),
         Call::Put => Ok(stored(&table.put(&key, body.bytes, kind, crc))),
         Call::Create => Ok(Answer::xml(format!(
             "<InitiateMultipartUploadResult><UploadId>{}</UploadId>\
@@ -92,6 +94,10 @@ fn read(table: &Table, key: &str, request: &Request) -> Refused<Answer> {
         return Ok(answer);
     }
     let wanted = request.field("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
+    if let Some(declared) = object.declared.as_ref().filter(|_| wanted) {
+        answer.set(declared.field, declared.value.clone());
+        answer.set("x-amz-checksum-type", declared.kind().to_owned());
+    }
     if wanted && !object.crc64nvme.is_empty() {
         answer.set("x-amz-checksum-crc64nvme", object.crc64nvme.clone());
         answer.set("x-amz-checksum-type", "FULL_OBJECT".to_owned());

@@ -66,6 +66,7 @@ impl Request {
             ("GET", true) if has("list-type") => Call::List,
             ("HEAD", true) => Call::HeadBucket,
             ("POST", true) if has("delete") => Call::DeleteMany,
+            ("GET", false) if has("attributes") => Call::Attributes,
             ("GET", false) if self.field("range").is_some() => Call::GetRange,
             ("GET", false) => Call::GetWhole,
             ("HEAD", false) => Call::Head,

@@ -10,6 +10,8 @@ pub enum Call {
     List,
     /// HeadObject.
     Head,
+    /// GetObjectAttributes.
+    Attributes,
     /// GetObject without a range.
     GetWhole,
     /// GetObject with one.

@@ -92,7 +92,14 @@ fn exchange(shared: &Shared, mut peer: Peer, request: &Request) -> io::Result<Op
     {
         *byte ^= 1 << (bit % 8);
     }
-    let answer = checked(&mut shared.state(), (call, &step), request, body);
+    let answer = {
+        let mut state = shared.state();
+        let answer = checked(&mut state, (call, &step), request, body);
+        if matches!(call, Call::GetWhole | Call::GetRange) && answer.status < 300 {
+            *state.served.entry(subject).or_default() += answer.body.len() as u64;
+        }
+        answer
+    };
     deliver(peer, answer, &step, request.keeps_alive())
 }
 

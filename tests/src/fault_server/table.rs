@@ -15,8 +15,30 @@ pub(super) struct Object {
     pub(super) etag: String,
     pub(super) crc64nvme: String,
     pub(super) content_type: Option<String>,
+    /// What is declared instead of the CRC64NVME.
+    pub(super) declared: Option<Declared>,
     /// A field of the head that says how it is encrypted.
     pub(super) encryption: Option<(&'static str, &'static str)>,
+}
+
+/// A checksum that an object was stored with.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// Its field, `x-amz-checksum-…`.
+    pub field: &'static str,
+    /// Its element in a document, `Checksum…`.
+    pub element: &'static str,
+    /// In base64; of a composite one with `-N` behind it.
+    pub value: String,
+    /// Size and value of each part of a composite one; empty, it is of the whole.
+    pub parts: Vec<(usize, String)>,
+}
+
+impl Declared {
+    /// As `x-amz-checksum-type` has it.
+    pub(super) fn kind(&self) -> &'static str {
+        if self.parts.is_empty() { "FULL_OBJECT" } else { "COMPOSITE" }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +61,7 @@ pub(super) struct Table {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, Upload>,
     pub(super) page_keys: usize,
+    pub(super) page_parts: usize,
     /// What batches keep: the code, and how many times more.
     kept: BTreeMap<String, (&'static str, usize)>,
     next: u64,
@@ -50,6 +73,7 @@ impl Default for Table {
             objects: BTreeMap::new(),
             uploads: BTreeMap::new(),
             page_keys: 1_000,
+            page_parts: 1_000,
             kept: BTreeMap::new(),
             next: 1,
         }
@@ -68,7 +92,14 @@ impl Table {
     fn made(&mut self, bytes: Vec<u8>, content_type: Option<String>, crc: Option<&str>) -> Object {
         let etag = format!("\"etag-{:08}\"", self.number());
         let crc64nvme = crc.map_or_else(|| crc64nvme(&bytes), str::to_owned);
-        Object { bytes: Arc::new(bytes), etag, crc64nvme, content_type, encryption: None }
+        Object {
+            bytes: Arc::new(bytes),
+            etag,
+            crc64nvme,
+            content_type,
+            declared: None,
+            encryption: None,
+        }
     }
 
     /// Stores an object; `crc` is its CRC64NVME if somebody has computed it.
@@ -86,7 +117,8 @@ impl Table {
 
     pub(super) fn insert(&mut self, key: &str, bytes: Arc<Vec<u8>>, crc64nvme: String) {
         let etag = format!("\"etag-{:08}\"", self.number());
-        let object = Object { bytes, etag, crc64nvme, content_type: None, encryption: None };
+        let (content_type, declared, encryption) = (None, None, None);
+        let object = Object { bytes, etag, crc64nvme, content_type, declared, encryption };
         self.objects.insert(key.to_owned(), object);
     }
 
@@ -99,8 +131,16 @@ impl Table {
         encryption: Option<(&'static str, &'static str)>,
     ) {
         let (bytes, crc64nvme, content_type) = (Arc::new(bytes), String::new(), None);
-        let object = Object { bytes, etag, crc64nvme, content_type, encryption };
+        let object = Object { bytes, etag, crc64nvme, content_type, declared: None, encryption };
         self.objects.insert(key.to_owned(), object);
+    }
+
+    /// Declares this of an object, and nothing else.
+    pub(super) fn declare(&mut self, key: &str, declared: Declared) {
+        if let Some(object) = self.objects.get_mut(key) {
+            object.declared = Some(declared);
+            object.crc64nvme.clear();
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Object> {

@@ -35,6 +35,29 @@ impl Schedule {
     }
 }
 
+/// An answer that stops for a while.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hang {
+    /// After so many thousandths of its body; 0 is before its head.
+    pub at_permille: u64,
+    /// For so long.
+    pub time: Duration,
+}
+
+impl Hang {
+    /// Whether and how the answer of this number hangs: one in a hundred, for 5 to
+    /// 15 s; every other one before its head, the others somewhere in their body.
+    pub fn of(seed: u64, serial: u64) -> Option<Self> {
+        let draw = |purpose: u64| unit(mix(mix(seed ^ purpose).wrapping_add(serial)));
+        if draw(11) > 0.01 {
+            return None;
+        }
+        let coin = mix(seed ^ 12).wrapping_add(serial);
+        let at_permille = if coin.is_multiple_of(2) { 0 } else { mix(coin) % 1_000 };
+        Some(Self { at_permille, time: Duration::from_secs_f64(5.0 + 10.0 * draw(14)) })
+    }
+}
+
 /// SplitMix64's output function (Steele, Lea, Flood 2014) of `value` advanced
 /// once.
 pub(super) fn mix(value: u64) -> u64 {
@@ -52,6 +75,21 @@ fn unit(value: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_in_a_hundred_hangs_for_5_to_15_s() {
+        let hangs: Vec<_> = (0..DRAWS).filter_map(|serial| Hang::of(7, serial)).collect();
+        assert!((900..1100).contains(&hangs.len()), "{}", hangs.len());
+        let early = hangs.iter().filter(|hang| hang.at_permille == 0).count();
+        assert!((400..600).contains(&early), "{early}");
+        for hang in &hangs {
+            assert!(
+                (5.0..=15.0).contains(&hang.time.as_secs_f64()) && hang.at_permille < 1_000,
+                "{hang:?}"
+            );
+        }
+        assert_eq!(Hang::of(7, 99), Hang::of(7, 99));
+    }
 
     const DRAWS: u64 = 100_000;
     const LATENCY: Latency = Latency {

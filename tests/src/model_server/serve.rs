@@ -22,7 +22,7 @@ use super::profile::Profile;
 use super::reply::{Body, Reply};
 use super::request::Inbound;
 use super::route;
-use super::schedule::Schedule;
+use super::schedule::{Hang, Schedule};
 use super::sink::Sink;
 use super::watch::Watch;
 
@@ -47,6 +47,9 @@ pub struct Model {
     pub(super) checksums: HashMap<u64, String>,
     watch: Option<Arc<Watch>>,
     pub(super) is_silent: bool,
+    /// Its seed, where one answer in a hundred hangs.
+    hangs: Option<u64>,
+    seed: u64,
 }
 
 impl Model {
@@ -67,6 +70,8 @@ impl Model {
             checksums: HashMap::new(),
             watch: None,
             is_silent: false,
+            hangs: None,
+            seed,
         }
     }
 
@@ -78,6 +83,11 @@ impl Model {
     /// Declares no checksum of what it generates.
     pub fn silent(self) -> Self {
         Self { is_silent: true, ..self }
+    }
+
+    /// One answer in a hundred stops for 5 to 15 s ([`Hang`]).
+    pub fn hanging(self) -> Self {
+        Self { hangs: Some(self.seed), ..self }
     }
 
     /// Serves until `stop` is notified.
@@ -191,7 +201,11 @@ impl Talk {
             let reply = if head.method == "HEAD" { reply.bare() } else { reply };
             pause(connecting + self.profile.round_trip + first.unwrap_or_default()).await;
             connecting = Duration::ZERO;
-            self.send(&reply).await?;
+            let hang = self.hang(&reply);
+            if let Some(Hang { at_permille: 0, time }) = hang {
+                pause(time).await;
+            }
+            self.send(&reply, hang).await?;
             if head.closes() {
                 break;
             }
@@ -210,7 +224,14 @@ impl Talk {
         Some(model.schedule.first_byte(model.serial))
     }
 
-    async fn send(&mut self, reply: &Reply) -> io::Result<()> {
+    /// Only bytes of objects hang.
+    fn hang(&self, reply: &Reply) -> Option<Hang> {
+        let model = self.model.borrow();
+        let seed = model.hangs.filter(|_| matches!(reply.body, Body::Generated { .. }))?;
+        Hang::of(seed, model.serial)
+    }
+
+    async fn send(&mut self, reply: &Reply, hang: Option<Hang>) -> io::Result<()> {
         let head = reply.head();
         match &reply.body {
             Body::Text(text) => self.inbound.send((head + text).as_bytes()).await,
@@ -220,7 +241,14 @@ impl Talk {
                     watch.asked(self.number, *object, *offset..offset + bytes);
                 }
                 let ahead = self.begin(head, *object, *offset, *bytes).await?;
-                self.generate(*object, offset + ahead, bytes - ahead).await
+                let (mut offset, mut left) = (offset + ahead, bytes - ahead);
+                if let Some(Hang { at_permille, time }) = hang.filter(|hang| hang.at_permille > 0) {
+                    let before = left / 1_000 * at_permille;
+                    self.generate(*object, offset, before).await?;
+                    pause(time).await;
+                    (offset, left) = (offset + before, left - before);
+                }
+                self.generate(*object, offset, left).await
             }
         }
     }

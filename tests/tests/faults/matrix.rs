@@ -99,7 +99,9 @@ fn checked(world: World, case: &Case) -> Result<(), String> {
     let world = if case.trailer { world.with_checksum(ChecksumChoice::Trailer) } else { world };
     script(&world, case);
     let (end, sentence) = match case.call {
-        Call::List | Call::Head | Call::GetWhole | Call::GetRange => download(&world, case)?,
+        Call::List | Call::Head | Call::Attributes | Call::GetWhole | Call::GetRange => {
+            download(&world, case)?
+        }
         Call::Put | Call::Create | Call::UploadPart | Call::Complete | Call::Abort => {
             upload(&world, case)?
         }

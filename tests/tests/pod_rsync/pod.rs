@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use osmo_controller::service::{LocalService, ServiceConfig, TaskIdentity, TaskKey};
 use osmo_protocol::login::{Login, TokenLogin};
+use osmo_tests::pod::{listening_port, sidecar_args};
 use osmo_tests::program::Programs;
 use tempfile::TempDir;
 
@@ -121,18 +122,7 @@ impl Pod {
 
     /// Where the daemon listens: the agent's only socket of that kind.
     pub(crate) fn daemon_port(&self) -> Option<u16> {
-        let listening = fs::read_to_string("/proc/net/tcp").unwrap();
-        let own: Vec<String> = fs::read_dir(format!("/proc/{}/fd", self.exec.id()))
-            .ok()?
-            .flatten()
-            .filter_map(|entry| fs::read_link(entry.path()).ok()?.to_str().map(str::to_owned))
-            .collect();
-        let line = listening.lines().skip(1).find(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            words[3] == "0A" && own.contains(&format!("socket:[{}]", words[9]))
-        });
-        let address = line?.split_whitespace().nth(1)?;
-        u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok()
+        listening_port(self.exec.id())
     }
 
     /// The command ends; so does everything.
@@ -163,22 +153,7 @@ impl Drop for Pod {
 }
 
 fn ctrl(folder: &Path, port: u16) -> Child {
-    let mut command = PROGRAMS.command(
-        "osmo-ctrl",
-        ["-workflow", "wf-1", "-groupName", "g", "-logSource", "t1", "-host", "127.0.0.1"],
-    );
-    for (flag, path) in [
-        ("-socketPath", "socket/data.sock"),
-        ("-inputPath", "input"),
-        ("-outputPath", "output"),
-        ("-refreshToken", "token"),
-        ("-userConfig", "config.yaml"),
-        ("-serviceConfig", "config.yaml"),
-        ("-terminationLog", "termination-log"),
-    ] {
-        command.arg(flag).arg(folder.join(path));
-    }
-    quiet(command.args(["-port", &port.to_string()]))
+    quiet(&mut PROGRAMS.command("osmo-ctrl", sidecar_args(folder, "t1", port)))
 }
 
 fn exec(folder: &Path, more: &[&str]) -> Child {

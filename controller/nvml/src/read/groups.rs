@@ -12,27 +12,12 @@ use nvml_wrapper_sys::bindings::field_id;
 use super::Asker;
 use crate::{
     Clocks, Ecc, Identity, Memory, PROCESSES_MAX, Pcie, Power, Process, ProcessKind,
-    RecoveryAction, RemappedRows, Temperature, Throttle, Utilization, raw,
+    RecoveryAction, RemappedRows, Temperature, Utilization,
 };
 
 const MILLI: f64 = 1000.0;
 /// NVML's unit of PCIe throughput.
 const KB: u64 = 1024;
-
-/// NVML's bits.
-const THROTTLES: [(u64, Throttle); 11] = [
-    (0x1, Throttle::Idle),
-    (0x2, Throttle::ApplicationClocks),
-    (0x4, Throttle::PowerCap),
-    (0x8, Throttle::HardwareSlowdown),
-    (0x10, Throttle::SyncBoost),
-    (0x20, Throttle::SoftwareThermal),
-    (0x40, Throttle::HardwareThermal),
-    (0x80, Throttle::PowerBrake),
-    (0x100, Throttle::Display),
-    (0x200, Throttle::BoardLimit),
-    (0x400, Throttle::Reliability),
-];
 
 impl Asker<'_, '_> {
     pub(super) fn identity(&mut self) -> Identity {
@@ -63,8 +48,12 @@ impl Asker<'_, '_> {
         self.show(|gpu| gpu.memory = memory);
         let utilization = self.utilization();
         self.show(|gpu| gpu.utilization = utilization);
+        let activity = self.activity(None);
+        self.show(|gpu| gpu.activity = activity);
         let (clocks, throttle) = (self.clocks(), self.throttle());
         self.show(|gpu| (gpu.clocks, gpu.throttle_reasons) = (clocks, throttle));
+        let seconds = self.throttle_seconds();
+        self.show(|gpu| gpu.throttle_seconds = seconds);
         let power = self.power();
         self.show(|gpu| gpu.power = power);
         let temperature = self.temperature();
@@ -125,15 +114,6 @@ impl Asker<'_, '_> {
             memory_mhz_max: most(Clock::Memory),
             video_mhz_max: most(Clock::Video),
         }
-    }
-
-    /// The symbol that CUDA 13 names, or the older one.
-    fn throttle(&mut self) -> Option<Vec<Throttle>> {
-        let bits = self.ask("throttle reasons", raw::clocks_event_reasons).or_else(|| {
-            let reasons = self.ask("throttle reasons", |device| device.current_throttle_reasons());
-            reasons.map(|reasons| reasons.bits())
-        })?;
-        Some(THROTTLES.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, r)| r).collect())
     }
 
     fn power(&mut self) -> Power {
@@ -249,7 +229,7 @@ fn process(kind: ProcessKind, info: &ProcessInfo) -> Process {
         UsedGpuMemory::Used(bytes) => Some(bytes),
         UsedGpuMemory::Unavailable => None,
     };
-    Process { pid: info.pid, kind, used_bytes }
+    Process { pid: info.pid, name: None, kind, used_bytes }
 }
 
 fn recovery_action(value: u64) -> RecoveryAction {

@@ -50,6 +50,7 @@ impl Asker<'_, '_> {
             index,
             active,
             version: self.ask("NVLink version", |device| device.link_wrapper_for(index).version()),
+            bytes_per_s: self.link_speed(index),
             peer_pci_bus_id: self
                 .ask("NVLink peer", |device| device.link_wrapper_for(index).remote_pci_info())
                 .map(|info| sysfs_bus_id(&info.bus_id)),
@@ -60,6 +61,16 @@ impl Asker<'_, '_> {
             replays,
             recoveries,
         })
+    }
+
+    /// MB a second; older GPUs tell one speed for all links.
+    fn link_speed(&mut self, index: u32) -> Option<u64> {
+        let what = "NVLink speed";
+        let own = self.field_of(what, field_id::NVML_FI_DEV_NVLINK_GET_SPEED, index);
+        let speed =
+            own.or_else(|| self.field(what, field_id::NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON));
+        // A link that is down has none.
+        speed.filter(|&mb| mb > 0).map(|mb| mb.saturating_mul(MB))
     }
 
     /// Data of all links, KiB; NVLink 5 counts bytes instead, a link at a time.
@@ -87,15 +98,19 @@ impl Asker<'_, '_> {
     fn c2c(&mut self) -> Option<C2c> {
         let links = self.field("C2C links", field_id::NVML_FI_DEV_C2C_LINK_COUNT)?;
         let links = u32::try_from(links).ok().filter(|&links| links > 0)?;
-        let up = |link| self.field_of("C2C links", field_id::NVML_FI_DEV_C2C_LINK_GET_STATUS, link);
-        let states: Vec<Option<u64>> = (0..links.min(LINKS_MAX)).map(up).collect();
-        let links_active = states
-            .iter()
-            .try_fold(0, |sum, state| state.map(|state| sum + u32::from(state == ACTIVE)));
+        let mut sum = |field, count: fn(u64) -> u64| {
+            let mut one = |link| self.field_of("C2C links", field, link);
+            let each: Vec<Option<u64>> = (0..links.min(LINKS_MAX)).map(&mut one).collect();
+            each.into_iter().try_fold(0, |sum: u64, value| Some(sum.saturating_add(count(value?))))
+        };
+        let active = sum(field_id::NVML_FI_DEV_C2C_LINK_GET_STATUS, |s| (s == ACTIVE).into());
+        let errors = sum(field_id::NVML_FI_DEV_C2C_LINK_ERROR_INTR, |count| count);
+        let replays = sum(field_id::NVML_FI_DEV_C2C_LINK_ERROR_REPLAY, |count| count);
         let bandwidth = field_id::NVML_FI_DEV_C2C_LINK_GET_MAX_BW;
         let link_bytes_per_s_max =
             self.field("C2C bandwidth", bandwidth).map(|mb| mb.saturating_mul(MB));
-        Some(C2c { links, links_active, link_bytes_per_s_max })
+        let links_active = active.and_then(|active| u32::try_from(active).ok());
+        Some(C2c { links, links_active, link_bytes_per_s_max, errors, replays })
     }
 }
 

@@ -1,9 +1,11 @@
 //! Partitions.
 
+use std::collections::BTreeMap;
+
 use nvml_wrapper::error::NvmlError;
 
 use super::Asker;
-use crate::{Memory, Mig, MigInstance, raw};
+use crate::{Activity, Memory, Mig, MigInstance, raw};
 
 impl Asker<'_, '_> {
     pub(super) fn partitions(&mut self) {
@@ -12,12 +14,14 @@ impl Asker<'_, '_> {
             Mig { enabled: mode.current != 0, pending: mode.pending != 0, instances: Vec::new() };
         if mig.enabled {
             let most = self.ask("MIG count", |device| device.mig_device_count()).unwrap_or(0);
-            mig.instances = (0..most).filter_map(|index| self.instance(index)).collect();
+            let mut seen = BTreeMap::new();
+            mig.instances = (0..most).filter_map(|index| self.instance(index, &mut seen)).collect();
         }
         self.show(|gpu| gpu.mig = Some(mig));
     }
 
-    fn instance(&mut self, index: u32) -> Option<MigInstance> {
+    /// Compute instances of one GPU instance share what is `seen` of it.
+    fn instance(&mut self, index: u32, seen: &mut BTreeMap<u32, Activity>) -> Option<MigInstance> {
         let parent = self.device;
         let partition =
             self.ask("MIG instance", |_| match parent.mig_device_by_index(index) {
@@ -30,6 +34,9 @@ impl Asker<'_, '_> {
         let (gpu_instance, compute_instance) = raw::instance_ids(&partition);
         Some(MigInstance {
             index,
+            activity: gpu_instance.map_or_else(Activity::default, |number| {
+                *seen.entry(number).or_insert_with(|| self.activity(Some(number)))
+            }),
             uuid: self.ask_about(&partition, "MIG uuid", |device| device.uuid()),
             name: self.ask_about(&partition, "MIG name", |device| device.name()),
             memory: Memory {

@@ -1,10 +1,12 @@
-//! NVML, looked for until it is there.
+//! NVML, looked for until it is there and has counted its GPUs.
 //!
 //! Each attempt has a thread of its own, as any call may hang; while one is out
-//! there is no other. Between two attempts lie [`PAUSE_MIN`] to [`PAUSE_MAX`].
+//! there is no other. Between two attempts lie [`PAUSE_MIN`] to [`PAUSE_MAX`]. A
+//! library that was opened stays so: later attempts only ask it again.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ type Attempt = Receiver<Result<Opened, NvmlError>>;
 /// The library, and the attempt that is out.
 pub(super) struct Opening {
     library: Option<PathBuf>,
+    opened: Arc<OnceLock<&'static Nvml>>,
     attempt: Option<Attempt>,
     next: Instant,
     pause: Duration,
@@ -29,7 +32,8 @@ pub(super) struct Opening {
 impl Opening {
     pub(super) fn new(library: Option<&Path>) -> Self {
         let library = library.map(Path::to_path_buf);
-        Self { library, attempt: None, next: Instant::now(), pause: PAUSE_MIN }
+        let opened = Arc::default();
+        Self { library, opened, attempt: None, next: Instant::now(), pause: PAUSE_MIN }
     }
 
     /// The first attempt, for `limit` at most; the error says why there are no
@@ -73,15 +77,12 @@ impl Opening {
         self.next = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         let (tell, told) = channel();
-        let library = self.library.clone();
+        let (library, opened) = (self.library.clone(), Arc::clone(&self.opened));
         let open = move || {
-            let mut builder = Nvml::builder();
-            if let Some(path) = &library {
-                builder.lib_path(path.as_os_str());
-            }
-            // Leaked: see `Source::open`. So its drop, which panics in a library
-            // without `nvmlShutdown`, never runs.
-            let nvml = builder.init().map(|nvml| &*Box::leak(Box::new(nvml)));
+            let nvml = match opened.get() {
+                Some(nvml) => Ok(*nvml),
+                None => open(library.as_deref()).map(|nvml| *opened.get_or_init(|| nvml)),
+            };
             // Asked here too, since any call may hang.
             let _ = tell.send(nvml.map(Opened::of));
         };
@@ -102,4 +103,14 @@ impl Opening {
     fn name(&self) -> String {
         self.library.as_ref().map_or("NVML".to_owned(), |path| path.display().to_string())
     }
+}
+
+/// Leaked: see [`super::Source::open`]. So its drop, which panics in a library
+/// without `nvmlShutdown`, never runs.
+fn open(library: Option<&Path>) -> Result<&'static Nvml, NvmlError> {
+    let mut builder = Nvml::builder();
+    if let Some(path) = library {
+        builder.lib_path(path.as_os_str());
+    }
+    builder.init().map(|nvml| &*Box::leak(Box::new(nvml)))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 
-use crate::read::{Progress, Shown, read};
+use crate::read::{Progress, Samples, Shown, read};
 use crate::{Gpu, Identity, Verdict};
 
 /// The first call for a handle initialises a GPU that nothing keeps awake:
@@ -38,9 +38,9 @@ impl Seat {
         let progress = Arc::new(Progress::default());
         let shown = Arc::clone(&progress);
         let work = move || {
-            let mut identity = None;
+            let mut kept = Kept::default();
             while asked.recv().is_ok() {
-                one(nvml, index, &mut identity, &shown);
+                one(nvml, index, &mut kept, &shown);
                 if tell.send(()).is_err() {
                     return;
                 }
@@ -111,24 +111,33 @@ impl Seat {
     }
 }
 
+/// What one reading leaves for the next.
+#[derive(Default)]
+struct Kept {
+    identity: Option<Identity>,
+    samples: Samples<'static>,
+}
+
 /// One reading; what the GPU is is asked until it is known.
-fn one(nvml: &'static Nvml, index: u32, identity: &mut Option<Identity>, progress: &Progress) {
-    let known = identity.clone().unwrap_or_default();
+fn one(nvml: &'static Nvml, index: u32, kept: &mut Kept, progress: &Progress) {
+    let known = kept.identity.clone().unwrap_or_default();
     let gpu = Gpu { index, identity: known, ..Gpu::default() };
     *progress.lock() = Shown { gpu, asking: HANDLE, ..Shown::default() };
     match nvml.device_by_index(index) {
         Ok(device) => {
-            read(&device, index, identity.clone(), progress);
+            read(&device, index, kept.identity.clone(), &mut kept.samples, progress);
             let found = progress.lock().gpu.identity.clone();
             if found.uuid.is_some() {
-                *identity = Some(found);
+                kept.identity = Some(found);
             }
         }
         Err(error) => {
             let lost = matches!(error, NvmlError::GpuLost);
             let reason =
                 if lost { "the GPU is lost".into() } else { format!("no handle: {error}") };
-            progress.lock().gpu.health.blame(Verdict::Bad, reason);
+            let gpu = &mut progress.lock().gpu;
+            gpu.lost = lost;
+            gpu.health.blame(Verdict::Bad, reason);
         }
     }
 }

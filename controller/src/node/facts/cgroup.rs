@@ -1,5 +1,5 @@
-//! What this process may use: its control group, version 1 or 2, with the
-//! narrowest limit on the way up to the root.
+//! What the process may use as which the node is looked at: its control group,
+//! version 1 or 2, with the narrowest limit on the way up to the root.
 
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ const UNLIMITED_V1: u64 = 1 << 62;
 
 pub(crate) fn read(root: &Root) -> Option<Cgroup> {
     let mounts = mounts::read(root);
-    let own = root.text("/proc/self/cgroup")?;
+    let own = root.text(&root.process("cgroup"))?;
     let Some(mount) = mounts.iter().find(|mount| mount.fs == "cgroup2") else {
         return mounts.iter().any(|mount| mount.fs == "cgroup").then(|| v1(root, &mounts, &own));
     };
@@ -51,8 +51,19 @@ fn holds(mount: &Mount, controller: &str) -> bool {
 /// The folder of `path` below `mount`: a container sees its own group as the
 /// mount's root.
 fn folder(mount: &Mount, path: &str) -> String {
+    format!("{}{}", mount.at, within(mount, path)).trim_end_matches('/').to_owned()
+}
+
+/// `path` seen from the mount's root. The kernel writes both from where the reader's
+/// own group is: `/../..` for what lies above.
+fn within(mount: &Mount, path: &str) -> String {
     let rest = path.strip_prefix(mount.below.trim_end_matches('/')).unwrap_or(path);
-    format!("{}/{}", mount.at, rest.trim_start_matches('/')).trim_end_matches('/').to_owned()
+    format!("/{}", rest.trim_start_matches('/'))
+}
+
+/// A group's name, from where it can be named.
+fn name(mount: &Mount, path: &str) -> String {
+    if path.starts_with("/..") { within(mount, path) } else { path.to_owned() }
 }
 
 /// `folder` and those above it, down to `mount`.
@@ -77,7 +88,7 @@ fn v2(root: &Root, mount: &Mount, path: &str) -> Cgroup {
     let cpus = root.text(&format!("{folder}/cpuset.cpus.effective"));
     Cgroup {
         version: 2,
-        path: path.to_owned(),
+        path: name(mount, path),
         cpu_quota_cores,
         cpus_count: cpus.as_deref().map(count),
         cpus,
@@ -99,7 +110,7 @@ fn v1(root: &Root, mounts: &[Mount], own: &str) -> Cgroup {
             parts.next().filter(|_| has)
         })?;
         let mount = mounts.iter().find(|mount| holds(mount, controller))?;
-        Some((mount.at.clone(), folder(mount, path), path.to_owned()))
+        Some((mount.at.clone(), folder(mount, path), name(mount, path)))
     };
     let limit = |controller: &str, name: &str| -> Option<u64> {
         let (mount, folder, _) = place(controller)?;

@@ -25,7 +25,7 @@ pub(crate) struct Kernel {
 pub(crate) fn read(root: &Root) -> Kernel {
     let modes = root.text("/sys/kernel/mm/transparent_hugepage/enabled");
     Kernel {
-        hostname: root.text("/proc/sys/kernel/hostname").unwrap_or_default(),
+        hostname: hostname(root).unwrap_or_default(),
         release: root.text("/proc/sys/kernel/osrelease"),
         os: os(root),
         nvidia_module_version: root.text("/sys/module/nvidia/version"),
@@ -33,6 +33,13 @@ pub(crate) fn read(root: &Root) -> Kernel {
         nvidia_peermem_loaded: root.exists("/sys/module/nvidia_peermem"),
         transparent_hugepages: modes.as_deref().and_then(bracketed).map(str::to_owned),
     }
+}
+
+/// `/proc` tells everybody their own, which in a pod is the pod's.
+fn hostname(root: &Root) -> Option<String> {
+    let mounted = !root.is_live() && root.is_this_machine();
+    let nodes = mounted.then(|| root.text("/etc/hostname")).flatten();
+    nodes.filter(|name| !name.is_empty()).or_else(|| root.text("/proc/sys/kernel/hostname"))
 }
 
 fn os(root: &Root) -> Option<String> {

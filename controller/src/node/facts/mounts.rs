@@ -1,4 +1,4 @@
-//! `/proc/self/mountinfo`.
+//! `mountinfo` of the process as which the node is looked at.
 
 use crate::node::root::Root;
 
@@ -20,7 +20,7 @@ const MOUNTS_MAX: usize = 4096;
 
 /// All mounts, in the order in which they were made.
 pub(crate) fn read(root: &Root) -> Vec<Mount> {
-    let text = root.text("/proc/self/mountinfo").unwrap_or_default();
+    let text = root.text(&root.process("mountinfo")).unwrap_or_default();
     text.lines().take(MOUNTS_MAX).filter_map(mount).collect()
 }
 

@@ -2,6 +2,7 @@
 //! behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -134,9 +135,20 @@ fn kind(root: &Root, mount: &Mount, block: Option<&str>) -> &'static str {
 /// Total and available bytes.
 fn space(root: &Root, mount: &Mount) -> Option<(u64, u64)> {
     // A dead network mount would hold the report up.
-    if !root.is_live() || NETWORKS.contains(&mount.fs.as_str()) {
+    if !root.is_this_machine() || NETWORKS.contains(&mount.fs.as_str()) {
         return None;
     }
-    let stat = rustix::fs::statvfs(mount.at.as_str()).ok()?;
+    let path = root.path(&mount.at);
+    // Of the node's mounts a pod may see none but /proc and /sys.
+    if !root.is_live() && device(&path)? != mount.device {
+        return None;
+    }
+    let stat = rustix::fs::statvfs(&path).ok()?;
     Some((stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize))
+}
+
+/// As mountinfo writes it.
+fn device(path: &Path) -> Option<String> {
+    let device = rustix::fs::stat(path).ok()?.st_dev;
+    Some(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }

@@ -114,14 +114,25 @@ impl Talk {
         }
     }
 
+    /// The number of lines that are in the container's own log, where no sidecar
+    /// was there to hear it.
+    pub(super) fn tell_untold(&self) {
+        if self.spilled > 0 {
+            let lines = self.spilled;
+            complain(&format!("the service was not told that {lines} lines are in this log only"));
+        }
+    }
+
     /// What nobody was told goes to the container's own log.
     pub(super) fn give_up(mut self) {
         if self.told.is_none() {
             complain("no sidecar came back; what it was not told follows");
             while let Some(line) = self.kept.spill() {
+                self.spilled += u64::from(line_bytes(&line).is_some());
                 own_log(line);
             }
         }
+        self.tell_untold();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the sidecar tells a local runner.
 
-use osmo_protocol::events::{GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary};
+use osmo_protocol::events::{
+    GpuSummary, Left, Phase, PhaseSummary, SidecarEvent, Summary, UnfinishedUpload,
+};
 
 use super::{expect_every, golden, text, variants};
 
@@ -25,6 +27,12 @@ fn summary() -> Summary {
         io_driver: "uring".into(),
         gpu: Some(gpu),
         left: Left { lines: 2, files: 1, ..Left::default() },
+        lines_dropped: 7,
+        left_behind: vec![UnfinishedUpload {
+            bucket: "b".into(),
+            key: "out/big".into(),
+            upload_id: "2~x".into(),
+        }],
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Backlog {
     pub(crate) bytes: u64,
     /// Lines lost since the beginning.
     pub(crate) dropped: u64,
+    /// Those of them that the service was not told of.
+    pub(crate) untold: u64,
 }
 
 impl Outbox {
@@ -18,6 +20,6 @@ impl Outbox {
     pub(crate) fn backlog(&self) -> Backlog {
         let queue = self.lock();
         let (lines, bytes) = (queue.entries.len() as u64, queue.bytes as u64);
-        Backlog { lines, bytes, dropped: queue.dropped_total }
+        Backlog { lines, bytes, dropped: queue.dropped_total, untold: queue.dropped }
     }
 }

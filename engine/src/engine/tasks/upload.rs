@@ -20,6 +20,7 @@ use crate::flow::SharedPace;
 use crate::job::{IfExists, UploadJob, UploadOrder};
 use crate::path::{Filter, Source};
 use crate::report::Action;
+use crate::s3::fault::Subject;
 use crate::upload;
 use crate::upload::FileOrder;
 use crate::upload::walk::Found;
@@ -217,12 +218,9 @@ impl Sender {
         if self.if_exists == IfExists::Skip {
             return Ok(true);
         }
-        let sentence = format!(
-            "s3://{}/{} is already in the store; remove it, or choose --if-exists skip or \
-             overwrite",
-            file.bucket, file.key
-        );
-        Err(Error::new(ErrorKind::Exists, sentence))
+        let store = self.brief.contact.endpoint.store();
+        let (bucket, key) = (&*file.bucket, &*file.key);
+        Err(Subject { store, bucket, key, permission: "s3:PutObject" }.taken())
     }
 
     async fn in_parts(self, file: FileOrder, place: OwnedSemaphorePermit) {

@@ -16,7 +16,7 @@ const PERMISSION: &str = "s3:DeleteObject";
 
 impl SdkControl {
     pub(super) async fn remove_batch(&self, bucket: &str, keys: &[String]) -> Result<Vec<Kept>> {
-        let subject = Subject { bucket, key: "", permission: PERMISSION };
+        let subject = Subject { store: self.store(), bucket, key: "", permission: PERMISSION };
         let named = |key: &String| ObjectIdentifier::builder().key(key).build();
         let objects: std::result::Result<Vec<_>, _> = keys.iter().map(named).collect();
         let delete = objects
@@ -46,11 +46,11 @@ impl SdkControl {
     }
 
     fn kept(&self, bucket: &str, refused: &Refused, signed: &Signed) -> Result<Kept> {
-        let subject = Subject { bucket, key: "", permission: PERMISSION };
+        let subject = Subject { store: self.store(), bucket, key: "", permission: PERMISSION };
         let key = refused.key().ok_or_else(|| {
             self.outcome.protocol("a refusal that does not name its object", subject)
         })?;
-        let subject = Subject { bucket, key, permission: PERMISSION };
+        let subject = Subject { store: self.store(), bucket, key, permission: PERMISSION };
         let fault = Fault {
             status: 200,
             code: refused.code().map(str::to_owned),
@@ -61,7 +61,7 @@ impl SdkControl {
     }
 
     pub(super) async fn remove(&self, bucket: &str, key: &str) -> Result<()> {
-        let subject = Subject { bucket, key, permission: PERMISSION };
+        let subject = Subject { store: self.store(), bucket, key, permission: PERMISSION };
         let (client, signed) = self.client();
         let request = client.delete_object().bucket(bucket).key(key);
         let answer = request.set_request_payer(self.payer()).send().await;

@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{ChecksumType, CompletedPart, ServerSideEncryption};
 use crate::job::{Encryption, StoreOptions};
 use crate::s3::checksum::Rung;
 use crate::s3::control::PartDone;
+use crate::s3::get::is_clear;
 
 /// The calls around a multipart upload name CRC64NVME in their heads, or they
 /// name nothing.
@@ -36,27 +37,31 @@ pub(super) fn encrypted(answer: &HeadObjectOutput) -> bool {
     by_service || answer.sse_customer_algorithm().is_some()
 }
 
-/// The checksums over the whole object, under the names that a GET's head
-/// gives them.
+/// The checksums that an answer names, under the names that a GET's head gives
+/// them. The SDK's answers share these names and no trait.
+macro_rules! declared {
+    ($answer:expr) => {
+        [
+            ("crc32", $answer.checksum_crc32()),
+            ("crc32c", $answer.checksum_crc32_c()),
+            ("crc64nvme", $answer.checksum_crc64_nvme()),
+            ("sha1", $answer.checksum_sha1()),
+            ("sha256", $answer.checksum_sha256()),
+            ("sha512", $answer.checksum_sha512()),
+            ("md5", $answer.checksum_md5()),
+            ("xxhash64", $answer.checksum_xxhash64()),
+            ("xxhash3", $answer.checksum_xxhash3()),
+            ("xxhash128", $answer.checksum_xxhash128()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect::<Vec<_>>()
+    };
+}
+pub(super) use declared;
+
+/// As [`crate::s3::get`] reads them from a head.
 pub(super) fn checksums(answer: &HeadObjectOutput) -> Vec<(String, String)> {
-    if answer.checksum_type().is_some_and(|kind| *kind != ChecksumType::FullObject) {
-        return Vec::new();
-    }
-    [
-        ("crc32", answer.checksum_crc32()),
-        ("crc32c", answer.checksum_crc32_c()),
-        ("crc64nvme", answer.checksum_crc64_nvme()),
-        ("sha1", answer.checksum_sha1()),
-        ("sha256", answer.checksum_sha256()),
-        ("sha512", answer.checksum_sha512()),
-        ("md5", answer.checksum_md5()),
-        ("xxhash64", answer.checksum_xxhash64()),
-        ("xxhash3", answer.checksum_xxhash3()),
-        ("xxhash128", answer.checksum_xxhash128()),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .filter(|(_, value)| !value.contains('-'))
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect()
+    let kind = answer.checksum_type().map(ChecksumType::as_str);
+    declared!(answer).into_iter().filter(|(_, value)| is_clear(kind, value)).collect()
 }
