@@ -76,8 +76,9 @@ fn object(number: usize, part_bytes: u64, chance: &mut Chance) -> Stored {
         3 => chance.up_to(part_bytes),
         _ => parts + chance.up_to(part_bytes),
     };
-    let declares = [Declares::Crc64, Declares::Crc32c, Declares::Md5, Declares::Nothing];
-    let declares = declares[below(chance, 4)];
+    let of_parts = Declares::OfParts(20_000 + below(chance, 150_000));
+    let all = [Declares::Crc64, Declares::Crc32c, of_parts, Declares::Md5, Declares::Nothing];
+    let declares = all[below(chance, 5)];
     let bytes = usize::try_from(bytes).unwrap_or_default();
     Stored::new(format!("in/{folder}object-{number}"), declares, bytes, chance)
 }

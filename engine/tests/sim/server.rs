@@ -143,7 +143,8 @@ fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
         None => {
             if let Some((name, value)) = stored.checksum() {
                 head += &format!("x-amz-checksum-{name}: {value}\r\n");
-                head += "x-amz-checksum-type: FULL_OBJECT\r\n";
+                let kind = if value.contains('-') { "COMPOSITE" } else { "FULL_OBJECT" };
+                head += &format!("x-amz-checksum-type: {kind}\r\n");
             }
             "200 OK"
         }
