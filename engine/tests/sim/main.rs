@@ -8,6 +8,7 @@
 mod control;
 mod disk;
 mod faults;
+mod life;
 mod mutants;
 mod rules;
 mod run;

@@ -22,16 +22,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::disk::{Death, Image};
 use crate::faults::Fault;
+use crate::life::EarlyEnd;
 use crate::rules::{Asked, Finals};
 use crate::server;
 use crate::store::Stored;
-
-/// How a life is to end before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Crash {
-    Killed,
-    PowerLoss,
-}
 
 pub(crate) struct Simulation {
     me: Weak<Self>,
@@ -39,20 +33,23 @@ pub(crate) struct Simulation {
     trace: RefCell<DefaultHasher>,
     is_shown: bool,
     /// When this life began.
-    born: Cell<Option<Instant>>,
+    pub(crate) born: Cell<Option<Instant>>,
     stir: Notify,
     pub(crate) arrived: Notify,
-    died: Notify,
+    pub(crate) died: Notify,
     pub(crate) store: RefCell<Vec<Stored>>,
     pub(crate) part_bytes: u64,
     slowness: u64,
     /// What may happen in this life, once in so many chances.
     pub(crate) faults: RefCell<Vec<(Fault, u64)>>,
     pub(crate) root: PathBuf,
-    steps: Cell<u64>,
-    /// The last step of this life.
-    pub(crate) crash_at: Cell<u64>,
-    over: Cell<bool>,
+    pub(crate) steps: Cell<u64>,
+    /// At which step this life ends before its time, and how.
+    pub(crate) early: Cell<Option<(EarlyEnd, u64)>>,
+    /// Asks the engine to stop.
+    pub(crate) cancel: RefCell<Option<Box<dyn Fn()>>>,
+    pub(crate) is_cancelled: Cell<bool>,
+    pub(crate) over: Cell<bool>,
     pub(crate) death: RefCell<Option<Death>>,
     pub(crate) durable: RefCell<Image>,
     pub(crate) renamed: RefCell<BTreeMap<u64, PathBuf>>,
@@ -92,7 +89,9 @@ impl Simulation {
             faults: RefCell::default(),
             root: root.to_owned(),
             steps: Cell::new(0),
-            crash_at: Cell::new(u64::MAX),
+            early: Cell::default(),
+            cancel: RefCell::default(),
+            is_cancelled: Cell::default(),
             over: Cell::new(false),
             death: RefCell::default(),
             durable: RefCell::default(),
@@ -107,24 +106,6 @@ impl Simulation {
             broken_rules: RefCell::default(),
             mutant,
         })
-    }
-
-    /// A life begins, on the clock of the current runtime.
-    pub(crate) fn begins(&self, faults: Vec<(Fault, u64)>, crash_at: u64) {
-        self.born.set(Some(Instant::now()));
-        *self.faults.borrow_mut() = faults;
-        self.steps.set(0);
-        self.crash_at.set(crash_at);
-        self.over.set(false);
-        self.finals.borrow_mut().clear();
-        self.open.borrow_mut().clear();
-        self.far_ends.borrow_mut().clear();
-        self.store.borrow().iter().for_each(|stored| stored.was_flipped.set(false));
-    }
-
-    /// The life is over, and its clock with it.
-    pub(crate) fn ends(&self) {
-        self.born.set(None);
     }
 
     /// What happened so far, in one number.
@@ -191,26 +172,6 @@ impl Simulation {
 
     pub(crate) fn expires(&self, authorization: Option<&str>) {
         self.expired.set(self.expired.get().max(Self::key_of(authorization)));
-    }
-
-    /// One step of the life; the last one is its end.
-    fn step(&self) {
-        let step = self.steps.get() + 1;
-        self.steps.set(step);
-        if step == self.crash_at.get() && !self.over.replace(true) {
-            self.note("dies", step);
-            let aside = self.root.with_extension("aside");
-            let death = Death::hold(&self.root, &aside).expect("hold the tree");
-            *self.death.borrow_mut() = Some(death);
-            self.died.notify_one();
-        }
-    }
-
-    /// Waits for this life's end before its time.
-    pub(crate) async fn death(&self) {
-        while !self.over.get() {
-            self.died.notified().await;
-        }
     }
 
     pub(crate) fn steps(&self) -> u64 {
