@@ -14,9 +14,15 @@ pub(crate) enum EarlyEnd {
     Cancelled,
 }
 
+/// Which faults there are, each once in so many chances.
+pub(crate) type Faults = Vec<(Fault, u64)>;
+
+/// How a life ends before its time, if it does, and at which step.
+pub(crate) type Early = Option<(EarlyEnd, u64)>;
+
 impl Simulation {
     /// A life begins, on the clock of the current runtime.
-    pub(crate) fn begins(&self, faults: Vec<(Fault, u64)>, early: Option<(EarlyEnd, u64)>) {
+    pub(crate) fn begins(&self, faults: Faults, early: Early) {
         self.born.set(Some(Instant::now()));
         *self.faults.borrow_mut() = faults;
         self.steps.set(0);

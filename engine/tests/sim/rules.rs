@@ -29,7 +29,9 @@ impl Asked {
     fn begins_a_part(&self, part_bytes: u64) -> bool {
         let Some(range) = &self.range else { return true };
         let start = range.trim_start_matches("bytes=").split('-').next();
-        start.and_then(|start| start.parse().ok()).is_some_and(|start: u64| start % part_bytes == 0)
+        start
+            .and_then(|start| start.parse().ok())
+            .is_some_and(|start: u64| start.is_multiple_of(part_bytes))
     }
 }
 

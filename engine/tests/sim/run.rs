@@ -17,7 +17,7 @@ use osmo_engine::{DownloadJob, ErrorKind, Job, Report, Result};
 use crate::control::Desk;
 use crate::disk::{self, visible};
 use crate::faults::Fault;
-use crate::life::EarlyEnd;
+use crate::life::{Early, EarlyEnd, Faults};
 use crate::store::{Declares, Stored};
 use crate::world::Simulation;
 
@@ -85,7 +85,7 @@ fn object(number: usize, part_bytes: u64, chance: &mut Chance) -> Stored {
 }
 
 /// Which faults there are in a life, and how often.
-fn faults(chance: &mut Chance) -> Vec<(Fault, u64)> {
+fn faults(chance: &mut Chance) -> Faults {
     let mut some = Vec::new();
     for fault in Fault::ALL {
         if chance.up_to(2) == 0 {
@@ -158,7 +158,7 @@ fn life(
     world: &Rc<Simulation>,
     job: &DownloadJob,
     memory_bytes: usize,
-    (faults, early): (Vec<(Fault, u64)>, Option<(EarlyEnd, u64)>),
+    (faults, early): (Faults, Early),
 ) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -202,7 +202,7 @@ fn opened(world: &Rc<Simulation>) -> Opened {
 }
 
 /// The tree as the dead left it.
-fn after_death(world: &Simulation, early: Option<(EarlyEnd, u64)>) {
+fn after_death(world: &Simulation, early: Early) {
     let death = world.death.take().expect("whoever died left a tree");
     death.leave().expect("put the tree back");
     if matches!(early, Some((EarlyEnd::PowerLoss, _))) {

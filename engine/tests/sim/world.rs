@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::disk::{Death, Image};
 use crate::faults::Fault;
-use crate::life::EarlyEnd;
+use crate::life::{Early, Faults};
 use crate::rules::{Asked, Finals};
 use crate::server;
 use crate::store::Stored;
@@ -41,11 +41,11 @@ pub(crate) struct Simulation {
     pub(crate) part_bytes: u64,
     slowness: u64,
     /// What may happen in this life, once in so many chances.
-    pub(crate) faults: RefCell<Vec<(Fault, u64)>>,
+    pub(crate) faults: RefCell<Faults>,
     pub(crate) root: PathBuf,
     pub(crate) steps: Cell<u64>,
     /// At which step this life ends before its time, and how.
-    pub(crate) early: Cell<Option<(EarlyEnd, u64)>>,
+    pub(crate) early: Cell<Early>,
     /// Asks the engine to stop.
     pub(crate) cancel: RefCell<Option<Box<dyn Fn()>>>,
     pub(crate) is_cancelled: Cell<bool>,
