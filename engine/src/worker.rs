@@ -13,6 +13,7 @@
 //! enforced by the tickets that the control thread hands out.
 
 mod local;
+mod seat;
 mod stop;
 
 use std::cell::{Cell, RefCell};
@@ -24,18 +25,19 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::Chance;
-use crate::config::IoChoice;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{Gate, Hedges, Window};
+use crate::flow::{Gate, Hedges};
 use crate::mem::Pool;
 use crate::object::Object;
-use crate::report::IoReport;
 use crate::ring::{Remote, Ring};
 use crate::tally::Tally;
 use crate::waits::Waits;
 use crate::{download, upload};
 
 use local::Locals;
+#[cfg(feature = "sim")]
+pub use seat::simulated;
+pub use seat::{Start, run};
 
 /// Objects and files that are on shards at once, over all jobs.
 pub const ORDERS_MAX: usize = 256;
@@ -161,89 +163,6 @@ impl Drop for Shard {
         self.mailbox = None;
         self.remote.wake();
     }
-}
-
-/// What a shard is started with.
-pub struct Start {
-    /// Its number.
-    pub number: usize,
-    /// The driver.
-    pub io: IoChoice,
-    /// Its share of the budget.
-    pub memory_bytes: usize,
-    /// Limits on time and attempts.
-    pub waits: Waits,
-}
-
-/// Runs a shard on the calling thread until every [`Shard`] handle is dropped;
-/// `ready` learns first whether it could start. Answers how many buffers were
-/// not returned, which is none.
-pub fn run(start: &Start, ready: impl FnOnce(Result<(Shard, IoReport)>)) -> usize {
-    let (seat, shard, report) = match seat(start) {
-        Ok(seated) => seated,
-        Err(error) => {
-            ready(Err(error));
-            return 0;
-        }
-    };
-    ready(Ok((shard, report)));
-    seat.ring.block_on(Rc::clone(&seat.worker).serve(&seat.orders));
-    left(&seat)
-}
-
-/// As [`run`], as a task of a simulation.
-///
-/// # Errors
-/// The shard could not start.
-#[cfg(feature = "sim")]
-pub fn simulated(start: &Start) -> Result<(Shard, impl Future<Output = usize> + use<>)> {
-    let (seat, shard, _) = seat(start)?;
-    let served = async move {
-        seat.ring.drive(Rc::clone(&seat.worker).serve(&seat.orders)).await;
-        left(&seat)
-    };
-    Ok((shard, served))
-}
-
-/// Buffers that were not returned.
-fn left(seat: &Seat) -> usize {
-    let left = seat.buffers - seat.pool.free();
-    debug_assert_eq!(left, 0, "buffers were not returned");
-    left
-}
-
-/// A shard that has not begun to serve.
-struct Seat {
-    ring: Ring,
-    pool: Pool,
-    /// Of the pool.
-    buffers: usize,
-    worker: Rc<Worker>,
-    orders: Receiver<Mail>,
-}
-
-fn seat(start: &Start) -> Result<(Seat, Shard, IoReport)> {
-    let (ring, report) = Ring::open(start.io)?;
-    let buffers = start.memory_bytes / BUFFER_BYTES;
-    let pool = Pool::new(buffers, BUFFER_BYTES).map_err(|error| {
-        let sentence = format!("cannot reserve {} bytes for buffers", start.memory_bytes);
-        Error::new(ErrorKind::Config, sentence).because(error)
-    })?;
-    let (mailbox, orders) = crossbeam_channel::bounded(MAILBOX_MAX);
-    let shard = Shard { mailbox: Some(mailbox), remote: ring.remote(), load: Arc::default() };
-    let worker = Worker {
-        ring: ring.clone(),
-        pool: pool.clone(),
-        gate: Gate::new(Window::new(WINDOW_FIRST, WINDOW_MAX)),
-        chance: Rc::new(RefCell::new(Chance::from_clock())),
-        waits: start.waits,
-        number: start.number,
-        remote: ring.remote(),
-        jobs: RefCell::default(),
-        active: Cell::new(0),
-        closed: Cell::new(false),
-    };
-    Ok((Seat { ring, pool, buffers, worker: Rc::new(worker), orders }, shard, report))
 }
 
 struct Worker {

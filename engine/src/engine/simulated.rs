@@ -25,11 +25,15 @@ use crate::worker::{self, ORDERS_MAX};
 pub type Simulated = Pin<Box<dyn Future<Output = (Result<Report>, usize)>>>;
 
 /// Runs `job` against the store `opened` with `memory_bytes` of buffers, as a
-/// task of the thread's paused runtime.
+/// task of the thread's paused runtime; what comes first cancels it.
 ///
 /// # Errors
 /// The thread lives in no simulation.
-pub fn simulated(job: Job, opened: Opened, memory_bytes: usize) -> Result<Simulated> {
+pub fn simulated(
+    job: Job,
+    opened: Opened,
+    memory_bytes: usize,
+) -> Result<(impl Fn() + use<>, Simulated)> {
     let waits = Waits::default();
     let start = worker::Start { number: 0, io: IoChoice::Sim, memory_bytes, waits };
     let (shard, served) = worker::simulated(&start)?;
@@ -44,13 +48,16 @@ pub fn simulated(job: Job, opened: Opened, memory_bytes: usize) -> Result<Simula
     });
     let tally = Arc::new(Tally::new(None));
     let shared = Arc::new(Shared { tally, cancel: Notify::new() });
+    let cancelled = Arc::clone(&shared);
+    let cancel = move || cancelled.cancel();
     let (done, ended) = oneshot::channel();
     let command = Command { job, shared, started: Instant::now(), usage: usage::usage(), done };
     // The control side holds the shard's mailbox, whose end ends the shard.
     let controlled = control.job(command);
-    Ok(Box::pin(async move {
+    let simulated: Simulated = Box::pin(async move {
         let ((), left) = tokio::join!(controlled, served);
         let gone = |_| Err(Error::new(ErrorKind::Internal, "the job ended without a word"));
         (ended.await.unwrap_or_else(gone), left)
-    }))
+    });
+    Ok((cancel, simulated))
 }

@@ -68,6 +68,7 @@ impl Sim {
     pub(super) fn cancel(&mut self, token: Token, slot: &Slot) -> bool {
         let is_of_socket = slot.call.as_ref().is_some_and(on_socket);
         if is_of_socket {
+            drop(self.far_end(slot));
             self.waiting.retain(|waiting| waiting.token != token);
         } else if self.world.pick(2) == 0 {
             let ours = self.waiting.iter_mut().find(|waiting| waiting.token == token);
@@ -109,6 +110,7 @@ impl Sim {
 
     /// How it ended; `None` if it goes on.
     fn end(&mut self, slot: &mut Slot, waiting: &Waiting) -> Option<Outcome> {
+        let far = self.far_end(slot);
         if waiting.cancelled || self.world.is_over() {
             return Some(Err(cancelled()));
         }
@@ -118,7 +120,6 @@ impl Sim {
         let Slot { fd, other, call, .. } = slot;
         match call.as_mut()? {
             Call::Connect { to } => {
-                let far = self.far_ends.remove(&fd.as_raw_fd());
                 let to = std::net::SocketAddr::try_from((**to).clone()).ok();
                 if let (Some(far), Some(to)) = (far, to) {
                     self.world.connected(to, far);
@@ -128,6 +129,12 @@ impl Sim {
             Call::Recv { .. } | Call::Send { .. } => self.try_socket(slot, waiting.fate.most),
             call => Some(perform(fd.as_fd(), other.as_ref().map(|other| other.as_fd()), call)),
         }
+    }
+
+    /// The far end of a socket whose connect ends, well or not.
+    fn far_end(&mut self, slot: &Slot) -> Option<OwnedFd> {
+        let connects = matches!(slot.call, Some(Call::Connect { .. }));
+        connects.then(|| self.far_ends.remove(&slot.fd.as_raw_fd())).flatten()
     }
 
     /// One try on no more than `most` bytes.

@@ -91,6 +91,10 @@ impl Fault {
     pub(crate) fn is_fair(self, object: &Stored, part_bytes: u64) -> bool {
         match (self, object.declares) {
             (Self::Flipped, Declares::Nothing) => false,
+            // The list of parts comes only with ranges, and may be another version's.
+            (Self::Flipped, Declares::OfParts(_)) => {
+                object.now().bytes.len() as u64 > part_bytes && object.versions.len() == 1
+            }
             (Self::Flipped, Declares::Md5) => {
                 let bytes = object.now().bytes.len() as u64;
                 bytes <= part_bytes && !object.was_flipped.get()

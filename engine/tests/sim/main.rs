@@ -8,7 +8,9 @@
 mod control;
 mod disk;
 mod faults;
+mod life;
 mod mutants;
+mod rules;
 mod run;
 mod server;
 mod store;

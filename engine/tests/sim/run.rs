@@ -17,15 +17,16 @@ use osmo_engine::{DownloadJob, ErrorKind, Job, Report, Result};
 use crate::control::Desk;
 use crate::disk::{self, visible};
 use crate::faults::Fault;
+use crate::life::{Early, EarlyEnd, Faults};
 use crate::store::{Declares, Stored};
-use crate::world::{Crash, Simulation};
+use crate::world::Simulation;
 
 /// Longer than any run that goes on: whoever waits so long waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(6 * 3600);
 /// As slow as a store may be that nobody gives up.
 const SLOW: u64 = 300;
 const LIVES_MAX: u64 = 4;
-/// A life that dies does so within one of these numbers of steps.
+/// A life that ends early does so within one of these numbers of steps.
 const STEPS_MAX: [u64; 3] = [200, 1500, 5000];
 
 /// What a seed came to.
@@ -76,14 +77,15 @@ fn object(number: usize, part_bytes: u64, chance: &mut Chance) -> Stored {
         3 => chance.up_to(part_bytes),
         _ => parts + chance.up_to(part_bytes),
     };
-    let declares = [Declares::Crc64, Declares::Crc32c, Declares::Md5, Declares::Nothing];
-    let declares = declares[below(chance, 4)];
+    let of_parts = Declares::OfParts(20_000 + below(chance, 150_000));
+    let all = [Declares::Crc64, Declares::Crc32c, of_parts, Declares::Md5, Declares::Nothing];
+    let declares = all[below(chance, 5)];
     let bytes = usize::try_from(bytes).unwrap_or_default();
     Stored::new(format!("in/{folder}object-{number}"), declares, bytes, chance)
 }
 
 /// Which faults there are in a life, and how often.
-fn faults(chance: &mut Chance) -> Vec<(Fault, u64)> {
+fn faults(chance: &mut Chance) -> Faults {
     let mut some = Vec::new();
     for fault in Fault::ALL {
         if chance.up_to(2) == 0 {
@@ -120,21 +122,22 @@ pub(crate) fn seed(seed: u64, mutant: Option<Mutant>) -> Outcome {
     let (mut crashes, is_long) = (0, slowness == SLOW);
     for _ in 0..chance.up_to(LIVES_MAX) {
         // Only lives that outlast a commit show what it is worth.
-        let crash = match chance.up_to(4) {
-            _ if is_long && chance.up_to(3) > 0 => Some(Crash::PowerLoss),
-            0 | 1 => Some(Crash::Killed),
-            2 | 3 => Some(Crash::PowerLoss),
+        let early = match chance.up_to(5) {
+            _ if is_long && chance.up_to(3) > 0 => Some(EarlyEnd::PowerLoss),
+            0 | 1 => Some(EarlyEnd::Killed),
+            2 | 3 => Some(EarlyEnd::PowerLoss),
+            4 => Some(EarlyEnd::Cancelled),
             _ => None,
         };
         let steps_max = STEPS_MAX[below(&mut chance, 3)];
-        let crash_at = crash.map_or(u64::MAX, |_| 1 + chance.up_to(steps_max));
+        let early = early.map(|end| (end, 1 + chance.up_to(steps_max)));
         let faults = if !is_long && chance.up_to(3) > 0 { faults(&mut chance) } else { Vec::new() };
-        let end = life(&world, &job, memory_bytes, (faults, crash_at));
+        let end = life(&world, &job, memory_bytes, (faults, early));
         world.note("steps", world.steps());
         match end {
             End::Died => {
                 crashes += 1;
-                after_death(&world, crash);
+                after_death(&world, early);
             }
             end => judge(&world, end),
         }
@@ -143,7 +146,7 @@ pub(crate) fn seed(seed: u64, mutant: Option<Mutant>) -> Outcome {
         }
     }
     if world.broken_rules.borrow().is_empty() {
-        let end = life(&world, &job, memory_bytes, (Vec::new(), u64::MAX));
+        let end = life(&world, &job, memory_bytes, (Vec::new(), None));
         judge_last(&world, end);
     }
     let broken_rules = world.broken_rules.take();
@@ -155,7 +158,7 @@ fn life(
     world: &Rc<Simulation>,
     job: &DownloadJob,
     memory_bytes: usize,
-    (faults, crash_at): (Vec<(Fault, u64)>, u64),
+    (faults, early): (Faults, Early),
 ) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -165,17 +168,16 @@ fn life(
     let local = tokio::task::LocalSet::new();
     let lived = catch_unwind(AssertUnwindSafe(|| {
         local.block_on(&runtime, async {
-            world.begins(faults, crash_at);
+            world.begins(faults, early);
             let _stay = sim::enter(Rc::clone(world) as Rc<dyn sim::World>);
-            let run = osmo_engine::engine::simulated(
-                Job::Download(job.clone()),
-                opened(world),
-                memory_bytes,
-            );
+            let job = Job::Download(job.clone());
+            let run = osmo_engine::engine::simulated(job, opened(world), memory_bytes);
+            let (cancel, run) = run.expect("a shard");
+            world.cancels_with(cancel);
             let end = tokio::select! {
                 biased;
                 () = world.death() => End::Died,
-                ended = tokio::time::timeout(FOR_EVER, run.expect("a shard")) => match ended {
+                ended = tokio::time::timeout(FOR_EVER, run) => match ended {
                     Ok((ended, left)) => End::Ended(ended, left),
                     Err(_) => End::Hung,
                 },
@@ -200,10 +202,10 @@ fn opened(world: &Rc<Simulation>) -> Opened {
 }
 
 /// The tree as the dead left it.
-fn after_death(world: &Simulation, crash: Option<Crash>) {
+fn after_death(world: &Simulation, early: Early) {
     let death = world.death.take().expect("whoever died left a tree");
     death.leave().expect("put the tree back");
-    if crash == Some(Crash::PowerLoss) {
+    if matches!(early, Some((EarlyEnd::PowerLoss, _))) {
         let (durable, renamed) = (world.durable.borrow().clone(), world.renamed.take());
         let lost = disk::lose_power(&world.root, &durable, &renamed, &|limit| world.below(limit));
         lost.expect("lose what was not durable");
@@ -240,7 +242,8 @@ fn judge(world: &Simulation, end: End) {
     };
     for (kind, said) in kinds {
         world.note(&name(kind), 0);
-        if !fair.contains(&name(kind)) {
+        let was_asked = kind == ErrorKind::Cancelled && world.is_cancelled.get();
+        if !was_asked && !fair.contains(&name(kind)) {
             world.breaks(format!("{kind:?} without a cause: {said}"));
         }
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::faults::Fault;
-use crate::world::{Asked, Simulation};
+use crate::rules::Asked;
+use crate::world::Simulation;
 
 /// Longer than any patience of the engine.
 const FOR_EVER: Duration = Duration::from_secs(90);
@@ -32,7 +33,7 @@ enum Stop {
 pub(crate) async fn serve(world: Rc<Simulation>, far: Rc<UnixStream>) {
     let mut received = Vec::new();
     while let Some(request) = next(&world, &far, &mut received).await {
-        world.asked(&request.asked);
+        let _open = world.asked(&request.asked);
         world.takes(30).await;
         let (answer, stop) = answer(&world, &request);
         let (bytes, ends) = match stop {
@@ -142,7 +143,8 @@ fn answer(world: &Simulation, request: &Request) -> (Vec<u8>, Stop) {
         None => {
             if let Some((name, value)) = stored.checksum() {
                 head += &format!("x-amz-checksum-{name}: {value}\r\n");
-                head += "x-amz-checksum-type: FULL_OBJECT\r\n";
+                let kind = if value.contains('-') { "COMPOSITE" } else { "FULL_OBJECT" };
+                head += &format!("x-amz-checksum-type: {kind}\r\n");
             }
             "200 OK"
         }

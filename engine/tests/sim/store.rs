@@ -13,6 +13,8 @@ use osmo_engine::clock::Chance;
 pub(crate) enum Declares {
     Crc64,
     Crc32c,
+    /// CRC32C over those of parts of so many bytes, which the store lists.
+    OfParts(usize),
     /// An entity tag that is the MD5.
     Md5,
     Nothing,
@@ -68,6 +70,12 @@ impl Stored {
         self.versions.push(version);
     }
 
+    /// Sizes and CRC32Cs of the parts that it was uploaded in.
+    pub(crate) fn parts(&self) -> Vec<(usize, [u8; 4])> {
+        let Declares::OfParts(part_bytes) = self.declares else { return Vec::new() };
+        self.now().bytes.chunks(part_bytes).map(|part| (part.len(), crc32c(part))).collect()
+    }
+
     /// Name and value as the store's answers have them.
     pub(crate) fn checksum(&self) -> Option<(&'static str, String)> {
         use crc_fast::{CrcAlgorithm, checksum};
@@ -77,11 +85,23 @@ impl Stored {
                 let value = checksum(CrcAlgorithm::Crc64Nvme, bytes);
                 Some(("crc64nvme", BASE64.encode(value.to_be_bytes())))
             }
-            Declares::Crc32c => {
-                let value = checksum(CrcAlgorithm::Crc32Iscsi, bytes);
-                Some(("crc32c", BASE64.encode(&value.to_be_bytes()[4..])))
+            Declares::Crc32c => Some(("crc32c", BASE64.encode(crc32c(bytes)))),
+            Declares::OfParts(_) => {
+                let parts = self.parts();
+                let values: Vec<u8> = parts.iter().flat_map(|(_, value)| *value).collect();
+                let over = BASE64.encode(crc32c(&values));
+                Some(("crc32c", format!("{over}-{}", parts.len())))
             }
             Declares::Md5 | Declares::Nothing => None,
         }
     }
+}
+
+fn crc32c(bytes: &[u8]) -> [u8; 4] {
+    let value = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes);
+    u32::try_from(value).expect("32 bits").to_be_bytes()
+}
+
+pub(crate) fn base64(value: [u8; 4]) -> String {
+    BASE64.encode(value)
 }

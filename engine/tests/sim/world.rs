@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,25 +20,12 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::disk::{Death, Image, visible};
+use crate::disk::{Death, Image};
 use crate::faults::Fault;
+use crate::life::{Early, Faults};
+use crate::rules::{Asked, Finals};
 use crate::server;
 use crate::store::Stored;
-
-/// How a life is to end before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Crash {
-    Killed,
-    PowerLoss,
-}
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Asked {
-    pub(crate) key: String,
-    pub(crate) range: Option<String>,
-    pub(crate) version: Option<String>,
-}
 
 pub(crate) struct Simulation {
     me: Weak<Self>,
@@ -47,20 +33,23 @@ pub(crate) struct Simulation {
     trace: RefCell<DefaultHasher>,
     is_shown: bool,
     /// When this life began.
-    born: Cell<Option<Instant>>,
+    pub(crate) born: Cell<Option<Instant>>,
     stir: Notify,
     pub(crate) arrived: Notify,
-    died: Notify,
+    pub(crate) died: Notify,
     pub(crate) store: RefCell<Vec<Stored>>,
     pub(crate) part_bytes: u64,
     slowness: u64,
     /// What may happen in this life, once in so many chances.
-    pub(crate) faults: RefCell<Vec<(Fault, u64)>>,
+    pub(crate) faults: RefCell<Faults>,
     pub(crate) root: PathBuf,
-    steps: Cell<u64>,
-    /// The last step of this life.
-    pub(crate) crash_at: Cell<u64>,
-    over: Cell<bool>,
+    pub(crate) steps: Cell<u64>,
+    /// At which step this life ends before its time, and how.
+    pub(crate) early: Cell<Early>,
+    /// Asks the engine to stop.
+    pub(crate) cancel: RefCell<Option<Box<dyn Fn()>>>,
+    pub(crate) is_cancelled: Cell<bool>,
+    pub(crate) over: Cell<bool>,
     pub(crate) death: RefCell<Option<Death>>,
     pub(crate) durable: RefCell<Image>,
     pub(crate) renamed: RefCell<BTreeMap<u64, PathBuf>>,
@@ -70,8 +59,10 @@ pub(crate) struct Simulation {
     pub(crate) keys_drawn: Arc<AtomicU64>,
     expired: Cell<u64>,
     /// Requests of this life that were answered for good.
-    finals: RefCell<BTreeMap<Asked, Instant>>,
-    far_ends: RefCell<Vec<Weak<UnixStream>>>,
+    pub(crate) finals: RefCell<Finals>,
+    /// Requests whose answers are under way.
+    pub(crate) open: RefCell<BTreeMap<Asked, u32>>,
+    pub(crate) far_ends: RefCell<Vec<Weak<UnixStream>>>,
     pub(crate) broken_rules: RefCell<Vec<String>>,
     mutant: Option<Mutant>,
 }
@@ -98,7 +89,9 @@ impl Simulation {
             faults: RefCell::default(),
             root: root.to_owned(),
             steps: Cell::new(0),
-            crash_at: Cell::new(u64::MAX),
+            early: Cell::default(),
+            cancel: RefCell::default(),
+            is_cancelled: Cell::default(),
             over: Cell::new(false),
             death: RefCell::default(),
             durable: RefCell::default(),
@@ -108,27 +101,11 @@ impl Simulation {
             keys_drawn: Arc::default(),
             expired: Cell::new(0),
             finals: RefCell::default(),
+            open: RefCell::default(),
             far_ends: RefCell::default(),
             broken_rules: RefCell::default(),
             mutant,
         })
-    }
-
-    /// A life begins, on the clock of the current runtime.
-    pub(crate) fn begins(&self, faults: Vec<(Fault, u64)>, crash_at: u64) {
-        self.born.set(Some(Instant::now()));
-        *self.faults.borrow_mut() = faults;
-        self.steps.set(0);
-        self.crash_at.set(crash_at);
-        self.over.set(false);
-        self.finals.borrow_mut().clear();
-        self.far_ends.borrow_mut().clear();
-        self.store.borrow().iter().for_each(|stored| stored.was_flipped.set(false));
-    }
-
-    /// The life is over, and its clock with it.
-    pub(crate) fn ends(&self) {
-        self.born.set(None);
     }
 
     /// What happened so far, in one number.
@@ -142,11 +119,6 @@ impl Simulation {
         if self.is_shown {
             eprintln!("{:>9} ms  {what} {value}", at.as_millis());
         }
-    }
-
-    /// A rule of the engine was broken.
-    pub(crate) fn breaks(&self, rule: String) {
-        self.broken_rules.borrow_mut().push(rule);
     }
 
     pub(crate) fn up_to(&self, most: u64) -> u64 {
@@ -181,24 +153,6 @@ impl Simulation {
         self.stir.notify_one();
     }
 
-    /// A request came: none that was answered for good comes again.
-    pub(crate) fn asked(&self, asked: &Asked) {
-        self.note(&asked.key, asked.range.as_ref().map_or(0, |range| range.len() as u64));
-        // A second request may be on its way while the first one is answered.
-        let known = self.finals.borrow().get(asked).copied();
-        if known.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
-            self.breaks(format!("{asked:?} again, after a final answer"));
-        }
-    }
-
-    /// An answer is final, unless it may be lost on its way.
-    pub(crate) fn is_final(&self, asked: &Asked) {
-        let faults = self.faults.borrow();
-        if faults.iter().all(|(fault, _)| *fault != Fault::Reset) {
-            self.finals.borrow_mut().entry(asked.clone()).or_insert_with(Instant::now);
-        }
-    }
-
     pub(crate) fn changes(&self, key: &str) {
         let mut store = self.store.borrow_mut();
         let stored = store.iter_mut().find(|stored| stored.key == key);
@@ -220,56 +174,8 @@ impl Simulation {
         self.expired.set(self.expired.get().max(Self::key_of(authorization)));
     }
 
-    /// One step of the life; the last one is its end.
-    fn step(&self) {
-        let step = self.steps.get() + 1;
-        self.steps.set(step);
-        if step == self.crash_at.get() && !self.over.replace(true) {
-            self.note("dies", step);
-            let aside = self.root.with_extension("aside");
-            let death = Death::hold(&self.root, &aside).expect("hold the tree");
-            *self.death.borrow_mut() = Some(death);
-            self.died.notify_one();
-        }
-    }
-
-    /// Waits for this life's end before its time.
-    pub(crate) async fn death(&self) {
-        while !self.over.get() {
-            self.died.notified().await;
-        }
-    }
-
     pub(crate) fn steps(&self) -> u64 {
         self.steps.get()
-    }
-
-    /// Every visible file is one whole version of its object.
-    pub(crate) fn look(&self, when: &str) {
-        let store = self.store.borrow();
-        for (path, bytes) in visible(&self.root).expect("read the tree") {
-            let key = path.to_string_lossy();
-            let stored = store.iter().find(|stored| stored.key.ends_with(&*key));
-            let is_whole =
-                stored.is_some_and(|s| s.versions.iter().any(|version| *version.bytes == *bytes));
-            if is_whole {
-                self.doubted.borrow_mut().remove(&path);
-            } else if !self.doubted.borrow().contains(&path) {
-                self.breaks(format!("{when}: {key} is no version of its object"));
-            }
-        }
-    }
-
-    /// Connections that the engine has not closed.
-    pub(crate) fn left_open(&self) -> usize {
-        let is_open = |far: &Rc<UnixStream>| loop {
-            match (&**far).read(&mut [0; 4096]) {
-                Ok(0) => return false,
-                Ok(_) => {}
-                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
-            }
-        };
-        self.far_ends.borrow().iter().filter_map(Weak::upgrade).filter(is_open).count()
     }
 }
 
