@@ -14,9 +14,10 @@
 //! 4  s3         get, put, multipart on the ring; control on the SDK
 //! 3  net        connect, pool, http1        disk   file, partial, publish
 //! 2  ring       operations, drivers, executor            (unsafe island)
+//! 1½ object     a key at one version, with what its store declares
 //! 1  mem (unsafe island)   flow   digest
-//! 0  error  config  access  clock  sim (tests) range  object  part  uri  path  job  report  tally  units
-//!    waits
+//! 0  error  config  access  clock  sim (tests)  range  part  uri  path  job  report  tally
+//!    units  waits
 //! ```
 
 pub mod access;
