@@ -121,6 +121,8 @@ struct Driver {
     local: Option<JoinHandle<()>>,
     sessions: Option<Sessions>,
     cancel: watch::Sender<bool>,
+    /// Phases of transfers under way.
+    moving: watch::Sender<u32>,
     code: watch::Sender<CommandCode>,
     health: Option<Health>,
     /// Tasks that live as long as the driver.
@@ -158,6 +160,7 @@ impl Driver {
             local: None,
             sessions: None,
             cancel: watch::Sender::new(false),
+            moving: watch::Sender::new(0),
             code,
             health: None,
             tasks: Vec::new(),
@@ -266,11 +269,13 @@ impl Driver {
             Effect::Drain => {
                 let (outbox, events) = (Arc::clone(&self.outbox), self.events.clone());
                 let sessions = self.sessions.clone();
+                let mut moving = self.moving.subscribe();
                 self.tasks.push(tokio::spawn(async move {
                     // What they moved is told by their ends, before the last line.
                     if let Some(sessions) = sessions {
                         sessions.shutdown().await;
                     }
+                    let _ = moving.wait_for(|phases| *phases == 0).await;
                     outbox.drained().await;
                     let _ = events.send(Event::Drained).await;
                 }));

@@ -24,6 +24,7 @@ impl Driver {
         let Transferred { moved, failure } = done.result;
         self.account.add(&moved);
         metrics::tell(&self.flags, &self.log, done.phase, done.begin, &moved);
+        self.moving.send_modify(|phases| *phases -= 1);
         match (done.phase, failure) {
             (Phase::Download, None) => Event::InputsReady,
             (Phase::Download, Some(failure)) => Event::InputsFailed(failure),
@@ -48,6 +49,7 @@ impl Driver {
         let (transfers, watch) = (self.transfers(), self.watch.take());
         let (inputs, outputs) = (self.items.inputs.clone(), self.items.outputs.clone());
         let done = self.transferred.0.clone();
+        self.moving.send_modify(|phases| *phases += 1);
         tokio::spawn(async move {
             let begin = Timestamp::now();
             let moving = guard::caught(async {

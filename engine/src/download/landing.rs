@@ -114,7 +114,8 @@ impl Landing {
         if_exists: IfExists,
     ) -> Result<Landed> {
         let Some(mut file) = self.file.take() else { return Ok(Landed::Skipped) };
-        if self.is_worth_keeping() {
+        if let Some(record) = self.worth_keeping() {
+            record.log.keep();
             file.keep();
         }
         let landed = publish::publish(ring, tree, file, path, proof, if_exists).await?;
@@ -122,18 +123,20 @@ impl Landing {
         Ok(landed)
     }
 
-    fn is_worth_keeping(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.log.is_worth_keeping())
+    fn worth_keeping(&self) -> Option<&PartRecord> {
+        self.record.as_deref().filter(|record| record.log.is_worth_keeping())
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let worth = self.is_worth_keeping();
-        match &mut self.file {
-            Some(file) if worth => file.keep(),
-            Some(_) => self.spoil(),
-            None => {}
+        let Some(mut file) = self.file.take() else { return };
+        match self.worth_keeping() {
+            Some(record) => {
+                record.log.keep();
+                file.keep();
+            }
+            None => self.spoil(),
         }
     }
 }

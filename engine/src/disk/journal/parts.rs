@@ -36,12 +36,15 @@ pub struct KeptPart {
     pub standing: Standing,
 }
 
-/// The log of one object's parts, beside its partial file.
+/// The log of one object's parts, beside its partial file; it goes with its drop,
+/// unless it is kept.
 pub struct PartLog {
     log: Log,
     folder: Fd,
     name: CString,
     recorded: Cell<u64>,
+    stays: Cell<bool>,
+    gone: Cell<bool>,
 }
 
 impl PartLog {
@@ -52,7 +55,9 @@ impl PartLog {
         if rustix::fs::fstat(log.file())?.st_nlink == 0 {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Self { log, folder: Fd::clone(folder), name, recorded: Cell::new(0) })
+        let folder = Fd::clone(folder);
+        let (stays, gone) = (Cell::new(false), Cell::new(false));
+        Ok(Self { log, folder, name, recorded: Cell::new(0), stays, gone })
     }
 
     /// Hands every part of `cut` that is recorded to `see`; the latest word on a
@@ -108,8 +113,23 @@ impl PartLog {
         self.recorded.get() > 0
     }
 
+    /// Leaves the log for another run.
+    pub fn keep(&self) {
+        self.stays.set(true);
+    }
+
     /// Removes the log.
     pub fn remove(&self) {
-        let _ = rustix::fs::unlinkat(&*self.folder, &self.name, AtFlags::empty());
+        if !self.gone.replace(true) {
+            let _ = rustix::fs::unlinkat(&*self.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+impl Drop for PartLog {
+    fn drop(&mut self) {
+        if !self.stays.get() {
+            self.remove();
+        }
     }
 }
