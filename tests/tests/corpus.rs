@@ -1,7 +1,7 @@
 //! The entry points for fuzzing, over their corpus (`fuzz/corpus`) and over what
 //! small damage makes of it. `fuzz/` hands the same ones to libFuzzer.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
