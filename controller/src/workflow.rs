@@ -19,6 +19,8 @@
 mod check;
 mod diagnostic;
 mod expand;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod model;
 mod read;
 mod support;

@@ -7,7 +7,7 @@
 //! (`docs/ARCHITECTURE.md` draws them):
 //!
 //! ```text
-//! 7  engine     facade: Engine, JobHandle
+//! 7  engine     facade: Engine, JobHandle       fuzz (tests)
 //! 6  worker     one shard's loop
 //! 5  download   upload            (never each other)
 //! 4½ site (on a shard)   desk (on the control thread): what stages work with
@@ -30,6 +30,8 @@ pub mod download;
 pub mod engine;
 pub mod error;
 pub mod flow;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod job;
 pub mod mem;
 pub mod net;

@@ -51,6 +51,8 @@ pub use endpoint::Endpoint;
 pub use get::{GetBody, GetHead, GetRequest};
 pub use open::{Opened, open, open_in};
 pub use put::{Put, PutDone, PutRequest};
+#[cfg(feature = "fuzz")]
+pub(crate) use xml::text as xml_text;
 
 use std::cell::RefCell;
 use std::rc::Rc;

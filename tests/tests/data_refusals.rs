@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -33,6 +34,10 @@ under_both_drivers!(
     keys_that_would_leave,
     a_component_too_long_for_a_file_name,
     a_key_that_is_file_and_folder,
+    names_that_differ_by_case_are_different_files,
+    a_key_as_deep_as_a_key_can_be,
+    a_partial_folder_that_is_a_link,
+    a_link_among_the_folders,
 );
 
 /// A store with one honest object.
@@ -161,6 +166,58 @@ fn a_key_that_is_file_and_folder(driver: &str) {
     store.put("both", "p/node/leaf", b"leaf").unwrap();
     let output = command(&store, driver, "s3://both/p/", to.path()).output().unwrap();
     assert_refused(&output, &["p/node"]);
+    assert_eq!(fs::read(to.path().join("honest")).unwrap(), b"honest");
+    tree::assert_no_leftovers(to.path());
+}
+
+fn names_that_differ_by_case_are_different_files(driver: &str) {
+    let store = store("case");
+    let to = tempfile::tempdir().unwrap();
+    for name in ["Name", "name", "NAME", "Folder/x", "folder/x"] {
+        store.put("case", &format!("p/{name}"), name.as_bytes()).unwrap();
+    }
+    let output = command(&store, driver, "s3://case/p/", to.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for name in ["Name", "name", "NAME", "Folder/x", "folder/x"] {
+        assert_eq!(fs::read(to.path().join(name)).unwrap(), name.as_bytes());
+    }
+    tree::assert_no_leftovers(to.path());
+}
+
+/// S3 bounds a key by 1,024 bytes: 511 folders. Deeper ones are in `fuzz/corpus`.
+fn a_key_as_deep_as_a_key_can_be(driver: &str) {
+    let store = store("deep");
+    let to = tempfile::tempdir().unwrap();
+    let below = format!("{}x", "d/".repeat(510));
+    store.put("deep", &format!("p/{below}"), b"deep").unwrap();
+    let output = command(&store, driver, "s3://deep/p/", to.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::read(to.path().join(below)).unwrap(), b"deep");
+    tree::assert_no_leftovers(to.path());
+}
+
+fn a_partial_folder_that_is_a_link(driver: &str) {
+    let store = store("planted");
+    let (to, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    symlink(elsewhere.path(), to.path().join(".osmo-partial")).unwrap();
+    let output = command(&store, driver, "s3://planted/p/", to.path()).output().unwrap();
+    assert_refused(&output, &[".osmo-partial"]);
+    assert_empty(elsewhere.path());
+    assert!(!to.path().join("honest").exists());
+}
+
+fn a_link_among_the_folders(driver: &str) {
+    let store = store("onpath");
+    let (to, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::create_dir(to.path().join("a")).unwrap();
+    symlink(elsewhere.path(), to.path().join("a/b")).unwrap();
+    symlink("..", to.path().join("up")).unwrap();
+    for key in ["p/a/b/c/x", "p/up/x", "p/up/up/x"] {
+        store.put("onpath", key, b"evil").unwrap();
+    }
+    let output = command(&store, driver, "s3://onpath/p/", to.path()).output().unwrap();
+    assert_refused(&output, &["3", "symbolic"]);
+    assert_empty(elsewhere.path());
     assert_eq!(fs::read(to.path().join("honest")).unwrap(), b"honest");
     tree::assert_no_leftovers(to.path());
 }

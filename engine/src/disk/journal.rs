@@ -25,6 +25,8 @@
 //! the next job in their folder.
 
 mod done;
+#[cfg(feature = "fuzz")]
+mod fuzz;
 mod log;
 mod parts;
 mod record;
@@ -50,6 +52,8 @@ use log::Log;
 use record::{Record, Stamp};
 use trust::Trust;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use fuzz::journal as fuzz;
 pub use parts::{CutOf, KeptPart, PartLog};
 pub use record::{Look, Name};
 

@@ -6,7 +6,7 @@ const TEXT_CHARS_MAX: usize = 300;
 
 /// The text of the first `<name>…</name>` without attributes or children;
 /// control characters become spaces.
-pub(super) fn text(document: &str, name: &str) -> Option<String> {
+pub(crate) fn text(document: &str, name: &str) -> Option<String> {
     let open = format!("<{name}>");
     let from = document.find(&open)? + open.len();
     let inner = &document[from..];
