@@ -32,6 +32,8 @@ under_both_drivers!(
     the_same_download_at_the_same_time_does_without,
     what_nobody_comes_back_for_goes,
     a_planted_link_leads_nowhere,
+    a_destination_that_goes_away_is_named,
+    a_journal_that_goes_away_is_no_harm,
 );
 
 const PART: u64 = 8 << 20;
@@ -385,4 +387,34 @@ fn a_planted_link_leads_nowhere(driver: &str) {
     assert_eq!(fs::read(&victim).unwrap(), b"mine");
     let sums = |at: &Path| tree::sha256sums(at).unwrap();
     assert_eq!(sums(scene.to.path()), sums(scene.source.path()));
+}
+
+fn a_destination_that_goes_away_is_named(driver: &str) {
+    let scene = Scene::new(driver);
+    let to = scene.to.path().join("dest");
+    fs::create_dir(&to).unwrap();
+    let hold = Hold::default();
+    scene.set(Script::Hold(hold.clone()));
+    let child = scene.start_to(&to, "s3://bkt/p/", &[]);
+    hold.reached();
+    wait_for(|| to.join("small").exists() && to.join("tiny").exists());
+    fs::remove_dir_all(&to).unwrap();
+    scene.set(Script::Nothing);
+    hold.release();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("large") && !said.contains("panicked"), "{said}");
+    assert!(!to.exists(), "it was made again");
+}
+
+fn a_journal_that_goes_away_is_no_harm(driver: &str) {
+    let scene = Scene::new(driver);
+    let (hold, child) = scene.held();
+    for path in [scene.runs(), scene.parts()] {
+        fs::remove_file(path).unwrap();
+    }
+    hold.release();
+    succeeded(&child.wait_with_output().unwrap());
+    scene.assert_whole();
 }
